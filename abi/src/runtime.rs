@@ -1,0 +1,45 @@
+//! Functions of the loader that generated code may call.
+//!
+//! [`crate::instance::InstanceHeader::runtime`] is the address of an array of code addresses,
+//! indexed by [`RuntimeFn`]. Each is called with the C calling convention, the instance base
+//! first, switches to the host's stack by itself, and either returns or leaves the guest with a
+//! trap. New functions are added at the end.
+
+/// Numbers of the runtime functions.
+///
+/// `base` is the instance base; `pair(a, b)` is `a << 32 | b`; every other argument is a `u64`.
+/// Memory, table and segment numbers are indices into the module's index spaces.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeFn {
+    /// `(base, memory, delta_pages) -> old_pages`, or `u64::MAX` where it cannot grow.
+    MemoryGrow = 0,
+    /// `(base, pair(dst_memory, src_memory), dst, src, len)`. Traps out of bounds.
+    MemoryCopy = 1,
+    /// `(base, memory, dst, byte, len)`. Traps out of bounds.
+    MemoryFill = 2,
+    /// `(base, pair(memory, data_segment), dst, src, len)`. Traps out of bounds.
+    MemoryInit = 3,
+    /// `(base, data_segment)`.
+    DataDrop = 4,
+    /// `(base, table, init, delta) -> old_len`, or `u64::MAX` where it cannot grow.
+    TableGrow = 5,
+    /// `(base, table, dst, value, len)`. Traps out of bounds.
+    TableFill = 6,
+    /// `(base, pair(dst_table, src_table), dst, src, len)`. Traps out of bounds.
+    TableCopy = 7,
+    /// `(base, pair(table, element_segment), dst, src, len)`. Traps out of bounds.
+    TableInit = 8,
+    /// `(base, element_segment)`.
+    ElemDrop = 9,
+}
+
+impl RuntimeFn {
+    /// How many there are.
+    pub const COUNT: usize = 10;
+
+    /// Byte offset of this function in the table.
+    pub const fn offset(self) -> i32 {
+        self as i32 * 8
+    }
+}
