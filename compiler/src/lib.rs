@@ -1,1 +1,4 @@
 //! .
+
+mod helpers;
+mod trap;
