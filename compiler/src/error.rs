@@ -1,0 +1,83 @@
+//! Why a module could not be compiled.
+
+use std::fmt;
+
+/// Why a module could not be compiled. Displays as one line that says who is at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// The module breaks the rules of WebAssembly.
+    Invalid {
+        /// Where, in bytes from the start of the module.
+        offset: u64,
+        /// What is wrong.
+        message: String,
+    },
+    /// The module is, or may be, fine, but uses a proposal that this compiler lacks.
+    Unsupported {
+        /// The proposal's name.
+        feature: &'static str,
+        /// Where it is first used, in bytes from the start of the module.
+        offset: u64,
+    },
+    /// The module is valid, but beyond a limit of this compiler or of the object format.
+    TooLarge {
+        /// What is too large, and the limit.
+        what: String,
+    },
+    /// One function is valid, but beyond what the code generator can do.
+    Function {
+        /// Its index.
+        index: u32,
+        /// Its name, where the module tells.
+        name: Option<String>,
+        /// The limit that it meets.
+        message: String,
+    },
+    /// The options contradict each other or the target.
+    Options {
+        /// In which way.
+        message: String,
+    },
+    /// The compiler itself is at fault.
+    Internal {
+        /// What went wrong; worth a bug report.
+        message: String,
+    },
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CompileError::Invalid { offset, message } => {
+                write!(f, "invalid module: {message} (at offset {offset:#x})")
+            }
+            CompileError::Unsupported { feature, offset } => {
+                write!(
+                    f,
+                    "unsupported: the module uses {feature} (at offset {offset:#x})"
+                )
+            }
+            CompileError::TooLarge { what } => write!(f, "module too large: {what}"),
+            CompileError::Function {
+                index,
+                name: Some(name),
+                message,
+            } => write!(f, "cannot compile function {index} ({name}): {message}"),
+            CompileError::Function {
+                index,
+                name: None,
+                message,
+            } => write!(f, "cannot compile function {index}: {message}"),
+            CompileError::Options { message } => f.write_str(message),
+            CompileError::Internal { message } => {
+                write!(
+                    f,
+                    "internal error of the compiler, please report it: {message}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for CompileError {}

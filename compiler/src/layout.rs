@@ -1,0 +1,261 @@
+//! Where everything of an instance lies: distances below the instance base.
+//!
+//! ```text
+//!  low                                                                            high
+//!  … guest stack | table storage | element values | FuncRefs | dropped flags |
+//!                  type ids | memory and table definitions | import slots | globals |
+//!                  InstanceHeader | memory 0 ──►
+//!                                 ▲
+//!                           instance base
+//! ```
+//!
+//! What code touches most lies next to the base. Every distance is a multiple of the alignment
+//! of what lies there, as the base is aligned to a page.
+
+use crate::error::CompileError;
+use crate::module::{
+    ElemIndex, ElementItems, FuncIndex, GlobalIndex, MemoryIndex, ModuleInfo, TableIndex,
+};
+use cranelift_codegen::entity::{EntityRef, SecondaryMap};
+use precast_abi::NONE;
+use precast_abi::instance::{FuncRef, ImportedFunc, InstanceHeader, MemoryDef, TableDef};
+use precast_abi::object::InstanceLayout;
+
+/// Greatest size of instance data in bytes.
+const MAX_SIZE: u32 = 1 << 30;
+
+/// Tables whose first elements need no more bytes than this live in the instance data.
+const MAX_TABLE_STORAGE: u64 = 64 << 10;
+
+/// Distances below the instance base; [`NONE`] where a thing does not exist.
+pub(crate) struct Layout {
+    /// The regions, as the object's header has them.
+    pub(crate) regions: InstanceLayout,
+    /// Cell of each global's value, or of the address of the cell for imports.
+    pub(crate) globals: Distances<GlobalIndex>,
+    /// `ImportedFunc` of each imported function.
+    pub(crate) import_slots: Distances<FuncIndex>,
+    /// `FuncRef` of each function that can be referred to.
+    pub(crate) func_refs: Distances<FuncIndex>,
+    /// `MemoryDef` of each memory, or the address of it for imports.
+    pub(crate) memories: Distances<MemoryIndex>,
+    /// `TableDef` of each table, or the address of it for imports.
+    pub(crate) tables: Distances<TableIndex>,
+    /// First elements of each table that lives in the instance data.
+    pub(crate) table_storage: Distances<TableIndex>,
+    /// References of each element segment that is not a list of functions.
+    pub(crate) element_values: Distances<ElemIndex>,
+    /// Bytes of the region of globals.
+    pub(crate) globals_size: u32,
+}
+
+/// A distance for each index of a space.
+pub(crate) struct Distances<I: EntityRef>(SecondaryMap<I, u32>);
+
+impl<I: EntityRef> Distances<I> {
+    fn new() -> Self {
+        Distances(SecondaryMap::with_default(NONE))
+    }
+
+    fn set(&mut self, index: I, distance: u32) {
+        self.0[index] = distance;
+    }
+
+    /// The distance as the ABI writes it: [`NONE`] where there is none.
+    pub(crate) fn get(&self, index: I) -> u32 {
+        self.0[index]
+    }
+
+    /// The distance as an offset from the base that a load or store takes.
+    ///
+    /// Asking for what the layout lacks is a bug of the compiler; the offset is then one that
+    /// no instance data reaches.
+    pub(crate) fn offset(&self, index: I) -> i32 {
+        debug_assert_ne!(self.0[index], NONE);
+        (self.0[index] as i32).wrapping_neg()
+    }
+}
+
+/// Hands out room downwards from the base.
+struct Cursor {
+    distance: u32,
+}
+
+impl Cursor {
+    /// Room for `size` bytes at a distance that is a multiple of `align`, a power of two.
+    fn take(&mut self, size: u64, align: u32) -> Result<u32, CompileError> {
+        let end = u64::from(self.distance) + size;
+        let end = end.next_multiple_of(u64::from(align));
+        if end > u64::from(MAX_SIZE) {
+            let what = format!("instance data exceeds {} MiB", MAX_SIZE >> 20);
+            return Err(CompileError::TooLarge { what });
+        }
+        self.distance = end as u32;
+        Ok(self.distance)
+    }
+
+    fn take_record<T>(&mut self) -> Result<u32, CompileError> {
+        self.take(size_of::<T>() as u64, align_of::<T>() as u32)
+    }
+}
+
+impl Layout {
+    /// Lays out the instance data of a module.
+    pub(crate) fn new(module: &ModuleInfo<'_>) -> Result<Layout, CompileError> {
+        let mut cursor = Cursor {
+            distance: InstanceHeader::SIZE,
+        };
+        let mut layout = Layout {
+            regions: InstanceLayout::default(),
+            globals: Distances::new(),
+            import_slots: Distances::new(),
+            func_refs: Distances::new(),
+            memories: Distances::new(),
+            tables: Distances::new(),
+            table_storage: Distances::new(),
+            element_values: Distances::new(),
+            globals_size: 0,
+        };
+        layout.place_globals(module, &mut cursor)?;
+        layout.place_imports(module, &mut cursor)?;
+        layout.place_definitions(module, &mut cursor)?;
+        layout.place_flags(module, &mut cursor)?;
+        layout.place_references(module, &mut cursor)?;
+        layout.regions.size = cursor.take(0, 16)?;
+        Ok(layout)
+    }
+
+    /// The region of the module's own globals; vectors next to the header, so that no padding
+    /// is needed between cells of 16 and of 8 bytes.
+    fn place_globals(
+        &mut self,
+        module: &ModuleInfo<'_>,
+        cursor: &mut Cursor,
+    ) -> Result<(), CompileError> {
+        let own = || {
+            module
+                .globals
+                .iter()
+                .filter(|(_, global)| global.init.is_some())
+        };
+        let is_vector = |ty| ty == wasmparser::ValType::V128;
+        for (index, _) in own().filter(|(_, global)| is_vector(global.ty)) {
+            self.globals.set(index, cursor.take(16, 16)?);
+        }
+        for (index, _) in own().filter(|(_, global)| !is_vector(global.ty)) {
+            self.globals.set(index, cursor.take(8, 8)?);
+        }
+        self.regions.globals = cursor.take(0, 16)?;
+        self.globals_size = self.regions.globals - InstanceHeader::SIZE;
+        Ok(())
+    }
+
+    fn place_imports(
+        &mut self,
+        module: &ModuleInfo<'_>,
+        cursor: &mut Cursor,
+    ) -> Result<(), CompileError> {
+        for index in (0..module.imported.functions).map(FuncIndex::from_u32) {
+            self.import_slots
+                .set(index, cursor.take_record::<ImportedFunc>()?);
+        }
+        for index in (0..module.imported.globals).map(GlobalIndex::from_u32) {
+            self.globals.set(index, cursor.take(8, 8)?);
+        }
+        for index in (0..module.imported.memories).map(MemoryIndex::from_u32) {
+            self.memories.set(index, cursor.take(8, 8)?);
+        }
+        for index in (0..module.imported.tables).map(TableIndex::from_u32) {
+            self.tables.set(index, cursor.take(8, 8)?);
+        }
+        Ok(())
+    }
+
+    fn place_definitions(
+        &mut self,
+        module: &ModuleInfo<'_>,
+        cursor: &mut Cursor,
+    ) -> Result<(), CompileError> {
+        for (index, memory) in module
+            .memories
+            .iter()
+            .filter(|(_, memory)| !memory.imported)
+        {
+            let _ = memory;
+            let distance = match index.as_u32() {
+                0 => InstanceHeader::MEMORY0,
+                _ => cursor.take_record::<MemoryDef>()?,
+            };
+            self.memories.set(index, distance);
+        }
+        for (index, table) in module.tables.iter() {
+            if !table.imported && table.immutable.is_none() {
+                self.tables.set(index, cursor.take_record::<TableDef>()?);
+            }
+        }
+        Ok(())
+    }
+
+    fn place_flags(
+        &mut self,
+        module: &ModuleInfo<'_>,
+        cursor: &mut Cursor,
+    ) -> Result<(), CompileError> {
+        self.regions.type_ids = cursor.take(module.types.len() as u64 * 4, 8)?;
+        self.regions.data_dropped = cursor.take(module.data.len() as u64, 8)?;
+        self.regions.elem_dropped = cursor.take(module.elements.len() as u64, 8)?;
+        Ok(())
+    }
+
+    fn place_references(
+        &mut self,
+        module: &ModuleInfo<'_>,
+        cursor: &mut Cursor,
+    ) -> Result<(), CompileError> {
+        for (index, function) in module.functions.iter() {
+            if function.needs_func_ref {
+                self.func_refs.set(index, cursor.take_record::<FuncRef>()?);
+            }
+        }
+        for (index, segment) in module.elements.iter() {
+            if let ElementItems::Values(values) = &segment.items {
+                let size = values.len() as u64 * 8;
+                self.element_values.set(index, cursor.take(size, 8)?);
+            }
+        }
+        for (index, table) in module.tables.iter() {
+            if table.imported || table.immutable.is_some() {
+                continue;
+            }
+            let size = table.min.saturating_mul(u64::from(table.element_size()));
+            if size <= MAX_TABLE_STORAGE {
+                self.table_storage.set(index, cursor.take(size, 16)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Offset from the base of the process-wide identity of a type.
+    pub(crate) fn type_id_offset(&self, ty: crate::module::TypeIndex) -> i32 {
+        ty.as_u32() as i32 * 4 - self.regions.type_ids as i32
+    }
+
+    /// The region of globals as it is before anything runs: known values, and zeros.
+    pub(crate) fn globals_image(&self, module: &ModuleInfo<'_>) -> Vec<u8> {
+        let mut image = vec![0; self.globals_size as usize];
+        for (index, global) in module.globals.iter() {
+            let Some(crate::module::Init::Value(value)) = global.init else {
+                continue;
+            };
+            let Some(bytes) = value.bytes() else { continue };
+            let size = if global.ty == wasmparser::ValType::V128 {
+                16
+            } else {
+                8
+            };
+            let start = (self.regions.globals - self.globals.get(index)) as usize;
+            image[start..start + size].copy_from_slice(&bytes[..size]);
+        }
+        image
+    }
+}

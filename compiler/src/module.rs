@@ -1,0 +1,353 @@
+//! The model of a validated module: what the rest of the compiler knows about it.
+//!
+//! [`ModuleInfo::read`] parses and validates a module completely, function bodies included
+//! (in parallel, in the rayon pool it is called in), and then works out what no single section
+//! tells: which tables can never change, which functions can be referred to, which constants
+//! are known. Nothing is lowered before it has returned.
+
+mod analysis;
+mod const_expr;
+mod facts;
+pub(crate) mod features;
+mod read;
+mod types;
+
+pub(crate) use const_expr::{ConstValue, Init};
+pub(crate) use types::{FuncType, abi_val_type};
+
+use cranelift_codegen::entity::{PrimaryMap, entity_impl};
+use std::ops::Range;
+use wasmparser::{FunctionBody, RefType, ValType};
+
+macro_rules! index {
+    ($(#[$doc:meta] $name:ident $prefix:literal;)*) => {$(
+        #[$doc]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub(crate) struct $name(u32);
+        entity_impl!($name, $prefix);
+    )*};
+}
+
+index! {
+    /// Index of a type.
+    TypeIndex "type";
+    /// Index of a function, imports first.
+    FuncIndex "func";
+    /// Index of a table, imports first.
+    TableIndex "table";
+    /// Index of a memory, imports first.
+    MemoryIndex "memory";
+    /// Index of a global, imports first.
+    GlobalIndex "global";
+    /// Index of an element segment.
+    ElemIndex "elem";
+    /// Index of a data segment.
+    DataIndex "data";
+}
+
+/// A validated module and what is known about it. Borrows from the module's bytes.
+pub(crate) struct ModuleInfo<'a> {
+    /// Name of the module in its name section.
+    pub(crate) name: Option<&'a str>,
+    /// The type index space.
+    pub(crate) types: PrimaryMap<TypeIndex, FuncType>,
+    /// Imports in the module's order.
+    pub(crate) imports: Vec<Import<'a>>,
+    /// The function index space.
+    pub(crate) functions: PrimaryMap<FuncIndex, Function<'a>>,
+    /// The table index space.
+    pub(crate) tables: PrimaryMap<TableIndex, Table<'a>>,
+    /// The memory index space.
+    pub(crate) memories: PrimaryMap<MemoryIndex, Memory>,
+    /// The global index space.
+    pub(crate) globals: PrimaryMap<GlobalIndex, Global<'a>>,
+    /// Exports in the module's order.
+    pub(crate) exports: Vec<Export<'a>>,
+    /// The element segment index space.
+    pub(crate) elements: PrimaryMap<ElemIndex, ElementSegment<'a>>,
+    /// The data segment index space.
+    pub(crate) data: PrimaryMap<DataIndex, DataSegment<'a>>,
+    /// The start function.
+    pub(crate) start: Option<FuncIndex>,
+    /// Custom sections other than `name`, in the module's order.
+    pub(crate) customs: Vec<CustomSection<'a>>,
+    /// How many of each space are imported: they come first.
+    pub(crate) imported: Imported,
+    /// One array of code offsets for each immutable table and type that a `call_indirect` on it
+    /// names. Ordered. Namespace 2 of symbols is an index into this.
+    pub(crate) code_tables: Vec<CodeTable>,
+}
+
+/// How many imports there are of each kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Imported {
+    pub(crate) functions: u32,
+    pub(crate) tables: u32,
+    pub(crate) memories: u32,
+    pub(crate) globals: u32,
+}
+
+/// Something with an index in a space of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entity {
+    Function(FuncIndex),
+    Table(TableIndex),
+    Memory(MemoryIndex),
+    Global(GlobalIndex),
+}
+
+/// An import.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Import<'a> {
+    pub(crate) module: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) entity: Entity,
+}
+
+/// An export.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Export<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) entity: Entity,
+}
+
+/// A custom section.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CustomSection<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// A function.
+pub(crate) struct Function<'a> {
+    /// Its type.
+    pub(crate) ty: TypeIndex,
+    /// Its body; `None` for imports.
+    pub(crate) body: Option<FunctionBody<'a>>,
+    /// Its name in the name section.
+    pub(crate) name: Option<&'a str>,
+    /// The name of its first export.
+    pub(crate) export_name: Option<&'a str>,
+    /// Whether an instance needs a `FuncRef` record of it: it is exported, or a reference to it
+    /// can come into being at run time.
+    pub(crate) needs_func_ref: bool,
+}
+
+impl Function<'_> {
+    /// The bytes of the module that hold its body; empty for imports.
+    pub(crate) fn body_range(&self) -> Range<u64> {
+        self.body.as_ref().map_or(0..0, FunctionBody::range)
+    }
+}
+
+/// A table.
+pub(crate) struct Table<'a> {
+    /// Type of its elements.
+    pub(crate) elem: RefType,
+    /// Least length in elements.
+    pub(crate) min: u64,
+    /// Greatest length in elements.
+    pub(crate) max: Option<u64>,
+    /// Whether indices are 64 bits wide.
+    pub(crate) index64: bool,
+    /// What its elements start as.
+    pub(crate) init: Init<'a>,
+    /// Whether it is imported.
+    pub(crate) imported: bool,
+    /// Whether it is exported.
+    pub(crate) exported: bool,
+    /// Its contents, where no one can ever change them: element `i` of the whole table. Such a
+    /// table exists only as [`ModuleInfo::code_tables`].
+    pub(crate) immutable: Option<Vec<Option<FuncIndex>>>,
+}
+
+impl Table<'_> {
+    /// Whether its elements are `FuncRef` records, by value.
+    pub(crate) fn holds_func_refs(&self) -> bool {
+        types::abi_ref_type(self.elem).is_func_ref()
+    }
+
+    /// Bytes of one element in a table that can change.
+    pub(crate) fn element_size(&self) -> u32 {
+        if self.holds_func_refs() { 32 } else { 8 }
+    }
+}
+
+/// A read-only array of code offsets: the contents of an immutable table as a `call_indirect`
+/// of one type sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CodeTable {
+    /// The table.
+    pub(crate) table: TableIndex,
+    /// The type, canonical.
+    pub(crate) ty: TypeIndex,
+}
+
+/// A linear memory.
+pub(crate) struct Memory {
+    /// Least length in pages.
+    pub(crate) min: u64,
+    /// Greatest length in pages.
+    pub(crate) max: Option<u64>,
+    /// Whether indices are 64 bits wide.
+    pub(crate) index64: bool,
+    /// Binary logarithm of the page size.
+    pub(crate) page_size_log2: u32,
+    /// Whether it is imported.
+    pub(crate) imported: bool,
+    /// Whether it is exported.
+    pub(crate) exported: bool,
+    /// Whether the module contains a `memory.grow` of it.
+    pub(crate) grown: bool,
+    /// How accesses stay in bounds.
+    pub(crate) bounds: Bounds,
+}
+
+/// How accesses to a memory stay in bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bounds {
+    /// Bytes that no one can access follow it as far as any access can reach.
+    GuardPages,
+    /// Every access is compared with the length.
+    Checked,
+}
+
+impl Memory {
+    /// Least length in bytes; `None` where that is 2^64 or more.
+    pub(crate) fn min_bytes(&self) -> Option<u64> {
+        self.min.checked_mul(1 << self.page_size_log2)
+    }
+}
+
+/// A global.
+pub(crate) struct Global<'a> {
+    /// Type of its value.
+    pub(crate) ty: ValType,
+    /// Whether the module declares it mutable.
+    pub(crate) mutable: bool,
+    /// Whether it is exported.
+    pub(crate) exported: bool,
+    /// Whether a `global.set` of it exists in the module.
+    pub(crate) written: bool,
+    /// Its first value; `None` for imports.
+    pub(crate) init: Option<Init<'a>>,
+}
+
+impl Global<'_> {
+    /// Whether its value is the same from instantiation on: immutable in fact, whatever the
+    /// module declares.
+    pub(crate) fn is_constant(&self) -> bool {
+        let foreign = self.init.is_none() || self.exported;
+        !self.mutable || (!self.written && !foreign)
+    }
+
+    /// Its value, where that is known now and for ever.
+    pub(crate) fn known_value(&self) -> Option<ConstValue> {
+        match self.init {
+            Some(Init::Value(value)) if self.is_constant() => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// An element segment.
+pub(crate) struct ElementSegment<'a> {
+    /// Type of its elements.
+    pub(crate) ty: RefType,
+    /// Its elements.
+    pub(crate) items: ElementItems<'a>,
+    /// When they are copied.
+    pub(crate) mode: ElementMode<'a>,
+    /// Where it stands in the module, in bytes from the start.
+    pub(crate) offset: u64,
+    /// Whether a `table.init` names it.
+    pub(crate) used: bool,
+    /// Whether it has become part of an immutable table, so that nothing is left to do.
+    pub(crate) folded: bool,
+}
+
+/// The elements of a segment.
+pub(crate) enum ElementItems<'a> {
+    /// Functions, or null.
+    Functions(Vec<Option<FuncIndex>>),
+    /// Values that are known only at instantiation, some of them at least.
+    Values(Vec<Init<'a>>),
+}
+
+impl ElementItems<'_> {
+    /// How many there are.
+    pub(crate) fn len(&self) -> u32 {
+        let len = match self {
+            ElementItems::Functions(items) => items.len(),
+            ElementItems::Values(items) => items.len(),
+        };
+        len as u32
+    }
+}
+
+/// When the elements of a segment are copied.
+pub(crate) enum ElementMode<'a> {
+    /// By `table.init`.
+    Passive,
+    /// Never: it declares which functions can be referred to.
+    Declared,
+    /// At instantiation.
+    Active { table: TableIndex, offset: Init<'a> },
+}
+
+/// A data segment.
+pub(crate) struct DataSegment<'a> {
+    /// Its bytes.
+    pub(crate) bytes: &'a [u8],
+    /// When they are copied.
+    pub(crate) mode: DataMode<'a>,
+    /// Where it stands in the module, in bytes from the start.
+    pub(crate) offset: u64,
+    /// Whether a `memory.init` names it.
+    pub(crate) used: bool,
+    /// Whether it has become part of the initial image, so that nothing is left to do at
+    /// instantiation.
+    pub(crate) folded: bool,
+}
+
+/// When the bytes of a segment are copied.
+pub(crate) enum DataMode<'a> {
+    /// By `memory.init`.
+    Passive,
+    /// At instantiation.
+    Active {
+        memory: MemoryIndex,
+        offset: Init<'a>,
+    },
+}
+
+impl<'a> ModuleInfo<'a> {
+    /// The type of a function.
+    pub(crate) fn func_type(&self, index: FuncIndex) -> &FuncType {
+        &self.types[self.functions[index].ty]
+    }
+
+    /// The first type index that means the same type.
+    pub(crate) fn canonical(&self, ty: TypeIndex) -> TypeIndex {
+        self.types[ty].canonical
+    }
+
+    /// Whether a function is imported.
+    pub(crate) fn is_imported(&self, index: FuncIndex) -> bool {
+        index.as_u32() < self.imported.functions
+    }
+
+    /// The index of the code table for `call_indirect` of `ty` on `table`, if the table is
+    /// immutable.
+    pub(crate) fn code_table(&self, table: TableIndex, ty: TypeIndex) -> Option<u32> {
+        let ty = self.canonical(ty);
+        let key = CodeTable { table, ty };
+        Some(self.code_tables.binary_search(&key).ok()? as u32)
+    }
+
+    /// The name that a function has for its users: in the name section, or of its first export.
+    pub(crate) fn function_name(&self, index: FuncIndex) -> Option<&'a str> {
+        let function = &self.functions[index];
+        function.name.or(function.export_name)
+    }
+}

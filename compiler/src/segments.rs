@@ -1,0 +1,94 @@
+//! The initial image of memories: active data segments, put in place when compiling.
+//!
+//! The image is a sequence of runs of pages; pages of zeros are left out. Later segments
+//! overwrite earlier ones, as the specification has it.
+
+use crate::module::{DataMode, Init, ModuleInfo};
+use cranelift_codegen::entity::EntityRef;
+use precast_abi::object::ImageRun;
+use std::collections::BTreeMap;
+
+/// Initial contents of memories.
+#[derive(Debug, Default)]
+pub(crate) struct Image {
+    /// Where the bytes go, ordered by memory and offset.
+    pub(crate) runs: Vec<ImageRun>,
+    /// The bytes of all runs; each starts at a multiple of the page size.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Pages with contents, by memory and number.
+type Pages = BTreeMap<(u32, u64), Vec<u8>>;
+
+/// Puts every folded data segment of the module in its place. `page_size` is the target's
+/// largest page size.
+pub(crate) fn static_image(module: &ModuleInfo<'_>, page_size: u64) -> Image {
+    let mut pages = Pages::new();
+    for segment in module.data.values().filter(|segment| segment.folded) {
+        let DataMode::Active {
+            memory,
+            offset: Init::Value(offset),
+        } = &segment.mode
+        else {
+            continue;
+        };
+        let Some(offset) = offset.index() else {
+            continue;
+        };
+        write(
+            &mut pages,
+            page_size,
+            (memory.as_u32(), offset),
+            segment.bytes,
+        );
+    }
+    pages.retain(|_, bytes| bytes.iter().any(|byte| *byte != 0));
+    let mut image = Image::default();
+    for ((memory, page), bytes) in pages {
+        image.append(module, page_size, (memory, page), &bytes);
+    }
+    image
+}
+
+/// Writes `bytes` to a memory at an offset.
+fn write(pages: &mut Pages, page_size: u64, (memory, mut offset): (u32, u64), bytes: &[u8]) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let start = (offset % page_size) as usize;
+        let (now, later) = rest.split_at(rest.len().min(page_size as usize - start));
+        let page = pages
+            .entry((memory, offset / page_size))
+            .or_insert_with(|| vec![0; page_size as usize]);
+        page[start..start + now.len()].copy_from_slice(now);
+        offset += now.len() as u64;
+        rest = later;
+    }
+}
+
+impl Image {
+    /// Appends a page: to the last run where it follows that one.
+    fn append(
+        &mut self,
+        module: &ModuleInfo<'_>,
+        page_size: u64,
+        (memory, page): (u32, u64),
+        bytes: &[u8],
+    ) {
+        let memory_offset = page * page_size;
+        let memory_len = module.memories[EntityRef::new(memory as usize)].min_bytes();
+        let len = page_size.min(memory_len.unwrap_or(u64::MAX) - memory_offset);
+        match self.runs.last_mut() {
+            Some(run) if run.memory == memory && run.memory_offset + run.len == memory_offset => {
+                run.len += len;
+            }
+            _ => self.runs.push(ImageRun {
+                memory_offset,
+                image_offset: self.bytes.len() as u64,
+                len,
+                memory,
+                reserved: 0,
+            }),
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+}

@@ -1,0 +1,44 @@
+//! From wasm operators to CLIF.
+//!
+//! [`translate_function`] turns the body of one validated function into a Cranelift function,
+//! [`translate_init`] makes the function that finishes instantiation. Each operator has one
+//! line in the tables of `dispatch`; what it means stands in the file of its category.
+//!
+//! # Conventions of the generated code
+//!
+//! - Functions have the calling convention `tail`. The first parameter is the instance base;
+//!   the wasm parameters follow. Many results need the setting `enable_multi_ret_implicit_sret`.
+//! - `v128` is `i8x16` wherever it is on the operand stack, in a local, parameter or result;
+//!   operators cast to the lanes they want. References are `i64`.
+//! - Symbols are [`UserExternalName`](cranelift_codegen::ir::UserExternalName)s in the
+//!   namespaces of [`Namespace`].
+//! - Trap codes of explicit traps are those of [`precast_abi::trap::TrapCode`]
+//!   (`TrapCode::user`). The codes that Cranelift reserves mean: `HEAP_OUT_OF_BOUNDS` an access
+//!   to a guard-page memory (no entry in the object's trap table); `INTEGER_*` and
+//!   `BAD_CONVERSION_TO_INTEGER` what they say.
+//! - Source locations are offsets in the module's bytes.
+
+mod address;
+mod call;
+mod control;
+mod convert;
+mod dispatch;
+mod dispatch_numeric;
+mod dispatch_simd;
+mod env;
+mod func;
+mod global;
+mod init;
+mod memory;
+mod numeric;
+mod reference;
+mod runtime;
+mod signature;
+mod simd;
+mod table;
+mod trap;
+
+pub(crate) use env::{Env, Namespace};
+pub(crate) use func::translate_function;
+pub(crate) use init::{needs_init, translate_init};
+pub(crate) use signature::{c_signature, clif_type, wasm_signature};

@@ -1,0 +1,336 @@
+//! Structured control: blocks, branches, `select`, `return`.
+
+use super::func::FuncTranslator;
+use super::signature::clif_type;
+use crate::error::CompileError;
+use crate::module::TypeIndex;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Value};
+use precast_abi::trap::TrapCode;
+use std::collections::HashMap;
+use wasmparser::{BlockType, BrTable, ValType};
+
+/// A block, loop, `if` or function that has been entered and not been left.
+pub(crate) struct Frame {
+    kind: FrameKind,
+    /// Height of the operand stack below its parameters.
+    height: usize,
+    /// How many results it has.
+    results: usize,
+    /// Where it is left: has one parameter for each result. Not used by loops.
+    exit: Block,
+    /// Whether a branch to `exit` exists.
+    exit_used: bool,
+}
+
+enum FrameKind {
+    /// The function itself: to leave it is to return.
+    Function,
+    Block,
+    /// Branches go to its header, which takes this many parameters.
+    Loop {
+        header: Block,
+        params: usize,
+    },
+    /// The block for the `else` that may come; has one parameter for each one of the frame.
+    If {
+        otherwise: Block,
+    },
+    Else,
+}
+
+/// Where a branch goes.
+#[derive(Clone, Copy)]
+struct Label {
+    block: Block,
+    /// How many operands it takes along.
+    arity: usize,
+    is_function: bool,
+}
+
+fn block_args(values: &[Value]) -> Vec<BlockArg> {
+    values.iter().copied().map(BlockArg::from).collect()
+}
+
+impl FuncTranslator<'_> {
+    /// Enters the function itself.
+    pub(super) fn push_function_frame(&mut self, results: &[ValType]) {
+        self.push_frame(FrameKind::Function, 0, results);
+    }
+
+    fn push_frame(&mut self, kind: FrameKind, params: usize, results: &[ValType]) {
+        let exit = self.builder.create_block();
+        if !matches!(kind, FrameKind::Loop { .. }) {
+            self.append_params(exit, results);
+        }
+        self.control.push(Frame {
+            kind,
+            height: self.stack.len() - params,
+            results: results.len(),
+            exit,
+            exit_used: false,
+        });
+    }
+
+    fn append_params(&mut self, block: Block, types: &[ValType]) {
+        for ty in types {
+            self.builder.append_block_param(block, clif_type(*ty));
+        }
+    }
+
+    /// Parameters and results of a block.
+    fn block_type(&self, ty: BlockType) -> (&[ValType], Vec<ValType>) {
+        match ty {
+            BlockType::Empty => (&[], Vec::new()),
+            BlockType::Type(ty) => (&[], vec![ty]),
+            BlockType::FuncType(index) => {
+                let ty = &self.env.module.types[TypeIndex::from_u32(index)];
+                (&ty.params, ty.results.to_vec())
+            }
+        }
+    }
+
+    pub(super) fn translate_block(&mut self, ty: BlockType) {
+        let (params, results) = self.block_type(ty);
+        let params = params.len();
+        self.push_frame(FrameKind::Block, params, &results);
+    }
+
+    pub(super) fn translate_loop(&mut self, ty: BlockType) {
+        let (params, results) = self.block_type(ty);
+        let params = params.to_vec();
+        let header = self.builder.create_block();
+        self.append_params(header, &params);
+        let args = block_args(self.peek_n(params.len()));
+        self.builder.ins().jump(header, &args);
+        self.builder.switch_to_block(header);
+        let kind = FrameKind::Loop {
+            header,
+            params: params.len(),
+        };
+        self.push_frame(kind, params.len(), &results);
+        self.pop_n(params.len());
+        self.push_block_params(header);
+    }
+
+    pub(super) fn translate_if(&mut self, ty: BlockType) {
+        let condition = self.pop1();
+        let (params, results) = self.block_type(ty);
+        let params = params.to_vec();
+        let then = self.builder.create_block();
+        let otherwise = self.builder.create_block();
+        self.append_params(otherwise, &params);
+        let args = block_args(self.peek_n(params.len()));
+        self.builder
+            .ins()
+            .brif(condition, then, &[], otherwise, &args);
+        self.continue_at(then);
+        self.push_frame(FrameKind::If { otherwise }, params.len(), &results);
+    }
+
+    pub(super) fn translate_else(&mut self) {
+        if self.reachable {
+            self.leave_frame();
+        }
+        let frame = self.frame_mut(0);
+        let FrameKind::If { otherwise } = std::mem::replace(&mut frame.kind, FrameKind::Else)
+        else {
+            return;
+        };
+        let height = frame.height;
+        self.stack.truncate(height);
+        self.continue_at(otherwise);
+        self.push_block_params(otherwise);
+        self.reachable = true;
+    }
+
+    pub(super) fn translate_end(&mut self) {
+        // An `if` without `else` hands its parameters on as results.
+        if matches!(self.frame_mut(0).kind, FrameKind::If { .. }) {
+            self.translate_else();
+        }
+        match self.frame_mut(0).kind {
+            FrameKind::Function => self.end_function(),
+            FrameKind::Loop { header, .. } => {
+                self.builder.seal_block(header);
+                self.control.pop();
+            }
+            _ => self.end_block(),
+        }
+    }
+
+    fn end_block(&mut self) {
+        if self.reachable {
+            self.leave_frame();
+        }
+        let Some(frame) = self.control.pop() else {
+            return;
+        };
+        self.stack.truncate(frame.height);
+        self.reachable = frame.exit_used;
+        if frame.exit_used {
+            self.continue_at(frame.exit);
+            self.push_block_params(frame.exit);
+        }
+    }
+
+    fn end_function(&mut self) {
+        let Some(frame) = self.control.pop() else {
+            return;
+        };
+        if self.reachable {
+            let values = self.peek_n(frame.results).to_vec();
+            self.builder.ins().return_(&values);
+        }
+        if frame.exit_used {
+            self.continue_at(frame.exit);
+            let values = self.builder.block_params(frame.exit).to_vec();
+            self.builder.ins().return_(&values);
+        }
+        self.stack.truncate(frame.height);
+        self.set_unreachable();
+    }
+
+    /// Goes to the end of the innermost frame with its results.
+    fn leave_frame(&mut self) {
+        let frame = self.frame_mut(0);
+        frame.exit_used = true;
+        let (exit, results) = (frame.exit, frame.results);
+        let args = block_args(self.peek_n(results));
+        self.builder.ins().jump(exit, &args);
+    }
+
+    fn push_block_params(&mut self, block: Block) {
+        self.stack
+            .extend_from_slice(self.builder.block_params(block));
+    }
+
+    /// The frame at `depth`, 0 being the innermost.
+    fn frame_mut(&mut self, depth: u32) -> &mut Frame {
+        let index = self.control.len() - 1 - depth as usize;
+        &mut self.control[index]
+    }
+
+    /// Where a branch to `depth` goes; it will be used.
+    fn label(&mut self, depth: u32) -> Label {
+        let frame = self.frame_mut(depth);
+        if let FrameKind::Loop { header, params } = frame.kind {
+            return Label {
+                block: header,
+                arity: params,
+                is_function: false,
+            };
+        }
+        frame.exit_used = true;
+        Label {
+            block: frame.exit,
+            arity: frame.results,
+            is_function: matches!(frame.kind, FrameKind::Function),
+        }
+    }
+
+    pub(super) fn translate_br(&mut self, depth: u32) {
+        if matches!(self.frame_mut(depth).kind, FrameKind::Function) {
+            return self.translate_return();
+        }
+        let label = self.label(depth);
+        let args = block_args(self.peek_n(label.arity));
+        self.builder.ins().jump(label.block, &args);
+        self.set_unreachable();
+    }
+
+    pub(super) fn translate_return(&mut self) {
+        let results = self.control[0].results;
+        let values = self.peek_n(results).to_vec();
+        self.builder.ins().return_(&values);
+        self.set_unreachable();
+    }
+
+    pub(super) fn translate_br_if(&mut self, depth: u32) {
+        let condition = self.pop1();
+        self.emit_branch_if(condition, depth);
+    }
+
+    /// Branches to `depth` if `condition` is not zero, and goes on in a new block otherwise.
+    fn emit_branch_if(&mut self, condition: Value, depth: u32) {
+        let label = self.label(depth);
+        let args = block_args(self.peek_n(label.arity));
+        let next = self.builder.create_block();
+        self.builder
+            .ins()
+            .brif(condition, label.block, &args, next, &[]);
+        self.continue_at(next);
+    }
+
+    pub(super) fn translate_br_on_null(&mut self, depth: u32) {
+        let reference = self.pop1();
+        let is_null = self.builder.ins().icmp_imm_u(IntCC::Equal, reference, 0);
+        self.emit_branch_if(is_null, depth);
+        self.push1(reference);
+    }
+
+    pub(super) fn translate_br_on_non_null(&mut self, depth: u32) {
+        // The reference is the last operand that the branch takes along.
+        let reference = self.peek_n(1)[0];
+        let is_valid = self.builder.ins().icmp_imm_u(IntCC::NotEqual, reference, 0);
+        self.emit_branch_if(is_valid, depth);
+        self.pop_n(1);
+    }
+
+    /// Every entry of the jump table is a block without parameters, so that a table of a million
+    /// entries costs no more than that: operands travel through one block per label.
+    pub(super) fn translate_br_table(&mut self, targets: &BrTable<'_>) -> Result<(), CompileError> {
+        let selector = self.pop1();
+        let mut edges = HashMap::new();
+        let mut order = Vec::new();
+        let mut calls = Vec::with_capacity(targets.len() as usize);
+        for depth in targets.targets() {
+            let depth = depth.map_err(super::func::damaged)?;
+            calls.push(self.edge(depth, &mut edges, &mut order));
+        }
+        let default = self.edge(targets.default(), &mut edges, &mut order);
+        let table = JumpTableData::new(default, &calls);
+        let table = self.builder.create_jump_table(table);
+        self.builder.ins().br_table(selector, table);
+        for (edge, label) in order {
+            self.continue_at(edge);
+            let args = block_args(self.peek_n(label.arity));
+            self.builder.ins().jump(label.block, &args);
+        }
+        self.set_unreachable();
+        Ok(())
+    }
+
+    /// The entry for `depth`: its label, or a block from which operands are taken there.
+    fn edge(
+        &mut self,
+        depth: u32,
+        edges: &mut HashMap<u32, BlockCall>,
+        order: &mut Vec<(Block, Label)>,
+    ) -> BlockCall {
+        if let Some(call) = edges.get(&depth) {
+            return *call;
+        }
+        let label = self.label(depth);
+        let block = if label.arity == 0 {
+            label.block
+        } else {
+            let edge = self.builder.create_block();
+            order.push((edge, label));
+            edge
+        };
+        let call = self.builder.func.dfg.block_call(block, &[]);
+        edges.insert(depth, call);
+        call
+    }
+
+    pub(super) fn translate_select(&mut self) {
+        let (first, second, condition) = self.pop3();
+        let value = self.builder.ins().select(condition, first, second);
+        self.push1(value);
+    }
+
+    pub(super) fn translate_unreachable(&mut self) {
+        self.emit_trap(TrapCode::Unreachable);
+    }
+}

@@ -1,0 +1,1 @@
+//! Conversions between number types. Branch `numeric` writes this.

@@ -1,0 +1,46 @@
+//! What translation needs to know besides the function itself.
+
+use crate::layout::Layout;
+use crate::module::ModuleInfo;
+use cranelift_codegen::ir::UserExternalName;
+use cranelift_codegen::isa::TargetIsa;
+
+/// What translation needs to know besides the function itself. Shared by all threads.
+#[derive(Clone, Copy)]
+pub(crate) struct Env<'a> {
+    /// The module.
+    pub(crate) module: &'a ModuleInfo<'a>,
+    /// Layout of its instances.
+    pub(crate) layout: &'a Layout,
+    /// What the code is for.
+    pub(crate) isa: &'a dyn TargetIsa,
+}
+
+/// Namespaces of the symbols in generated code: what the index of a name counts.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Namespace {
+    /// A defined function, by its index in the function index space.
+    Function = 0,
+    /// The stub that traps with the code of this number.
+    TrapStub = 1,
+    /// A read-only array, by its index in [`ModuleInfo::code_tables`].
+    CodeTable = 2,
+    /// The stub that calls a function of the host, by the index of its type.
+    HostStub = 3,
+    /// The stub that enters the guest, by the index of the type.
+    EnterStub = 4,
+    /// The function that finishes instantiation.
+    Init = 5,
+    /// The stub that calls an imported function, by its index in the function index space.
+    ImportThunk = 6,
+    /// A helper that is compiled into the object, by its number.
+    Helper = 7,
+}
+
+impl Namespace {
+    /// The name of the `index`th symbol here.
+    pub(crate) fn name(self, index: u32) -> UserExternalName {
+        UserExternalName::new(self as u32, index)
+    }
+}

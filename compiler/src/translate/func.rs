@@ -1,0 +1,231 @@
+//! The translation of one function: its state, and the loop over its operators.
+
+use super::control::Frame;
+use super::dispatch;
+use super::env::Env;
+use super::signature::{clif_type, wasm_signature};
+use super::trap::TrapSites;
+use crate::error::CompileError;
+use crate::module::{FuncIndex, FuncType, features};
+use cranelift_codegen::ir::{self, InstBuilder, UserFuncName, Value, types};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
+use std::collections::HashMap;
+use wasmparser::{FunctionBody, Operator, ValType};
+
+/// Translates the body of a validated function into `out`, which must be empty.
+pub(crate) fn translate_function(
+    env: &Env<'_>,
+    index: FuncIndex,
+    body: &FunctionBody<'_>,
+    fctx: &mut FunctionBuilderContext,
+    out: &mut ir::Function,
+) -> Result<(), CompileError> {
+    let ty = env.module.func_type(index);
+    out.name = UserFuncName::User(super::Namespace::Function.name(index.as_u32()));
+    out.signature = wasm_signature(ty);
+    let mut t = FuncTranslator::new(env, ty, FunctionBuilder::new(out, fctx));
+    t.read_body(body).map_err(damaged)??;
+    t.finish();
+    Ok(())
+}
+
+/// The error for a body that cannot be read again, though it was validated before.
+pub(super) fn damaged(error: wasmparser::Error) -> CompileError {
+    CompileError::Invalid {
+        offset: error.offset(),
+        message: error.message().to_owned(),
+    }
+}
+
+/// The translation of one function.
+pub(crate) struct FuncTranslator<'a> {
+    /// What is known besides the function.
+    pub(super) env: &'a Env<'a>,
+    /// Builds the function.
+    pub(super) builder: FunctionBuilder<'a>,
+    /// The instance base: the hidden parameter.
+    pub(super) base: Value,
+    /// The operand stack.
+    pub(super) stack: Vec<Value>,
+    /// The control stack; the outermost frame is the function itself.
+    pub(super) control: Vec<Frame>,
+    /// Whether the current operator can be reached. Decided before the dispatch.
+    pub(super) reachable: bool,
+    /// How many blocks have been entered since it could not.
+    pub(super) skipped: u32,
+    /// Variables of the locals, by their index.
+    pub(super) locals: Vec<Variable>,
+    /// Offset of the current operator in the module.
+    pub(super) offset: u64,
+    /// The cold blocks that trap.
+    pub(super) traps: TrapSites,
+    /// Entities of the function that were made before.
+    pub(super) cache: Cache,
+}
+
+/// Entities of a Cranelift function that are made at first use and shared after.
+#[derive(Default)]
+pub(crate) struct Cache {
+    /// Functions, by namespace and index.
+    pub(super) functions: HashMap<(u32, u32), ir::FuncRef>,
+    /// Signatures of wasm types, by canonical index.
+    pub(super) signatures: HashMap<u32, ir::SigRef>,
+    /// Signatures of runtime functions, by how many parameters and results they have.
+    pub(super) runtime: HashMap<(usize, usize), ir::SigRef>,
+    /// Alias regions, by their user id.
+    pub(super) regions: HashMap<u32, ir::AliasRegion>,
+}
+
+impl<'a> FuncTranslator<'a> {
+    /// Starts a function of type `ty`: entry block, parameters, outermost frame.
+    pub(super) fn new(env: &'a Env<'a>, ty: &FuncType, mut builder: FunctionBuilder<'a>) -> Self {
+        let entry = builder.create_block();
+        builder.append_block_params_for_function_params(entry);
+        builder.switch_to_block(entry);
+        builder.seal_block(entry);
+        let params = builder.block_params(entry).to_vec();
+        let mut t = FuncTranslator {
+            env,
+            builder,
+            base: params[0],
+            stack: Vec::new(),
+            control: Vec::new(),
+            reachable: true,
+            skipped: 0,
+            locals: Vec::new(),
+            offset: 0,
+            traps: TrapSites::default(),
+            cache: Cache::default(),
+        };
+        for (ty, value) in ty.params.iter().zip(&params[1..]) {
+            let variable = t.builder.declare_var(clif_type(*ty));
+            t.builder.def_var(variable, *value);
+            t.locals.push(variable);
+        }
+        t.push_function_frame(&ty.results);
+        t
+    }
+
+    /// Reads locals and operators. The outer error is of reading, the inner one of translating.
+    fn read_body(
+        &mut self,
+        body: &FunctionBody<'_>,
+    ) -> wasmparser::Result<Result<(), CompileError>> {
+        self.declare_locals(body)?;
+        let mut reader = body.get_operators_reader()?;
+        while !reader.eof() {
+            self.offset = reader.original_position();
+            let op = reader.read()?;
+            let location = ir::SourceLoc::new(self.offset as u32);
+            self.builder.set_srcloc(location);
+            let result = if self.reachable {
+                dispatch::translate_operator(self, &op)
+            } else {
+                dispatch::skip_operator(self, &op);
+                Ok(())
+            };
+            if result.is_err() {
+                return Ok(result);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn declare_locals(&mut self, body: &FunctionBody<'_>) -> wasmparser::Result<()> {
+        self.builder
+            .set_srcloc(ir::SourceLoc::new(body.range().start as u32));
+        for group in body.get_locals_reader()? {
+            let (count, ty) = group?;
+            let zero = self.emit_zero(ty);
+            for _ in 0..count {
+                let variable = self.builder.declare_var(clif_type(ty));
+                self.builder.def_var(variable, zero);
+                self.locals.push(variable);
+            }
+        }
+        Ok(())
+    }
+
+    /// The value that a local starts with. (One of a type without such a value is never read
+    /// before it is written: validation sees to it.)
+    pub(super) fn emit_zero(&mut self, ty: ValType) -> Value {
+        match ty {
+            ValType::F32 => self.builder.ins().f32const(0.0),
+            ValType::F64 => self.builder.ins().f64const(0.0),
+            ValType::V128 => self.emit_v128_const(&[0; 16]),
+            _ => self.builder.ins().iconst(clif_type(ty), 0),
+        }
+    }
+
+    /// A vector constant, as `i8x16`.
+    pub(super) fn emit_v128_const(&mut self, bytes: &[u8]) -> Value {
+        let constant = self.builder.func.dfg.constants.insert(bytes.into());
+        self.builder.ins().vconst(types::I8X16, constant)
+    }
+
+    /// Ends the function: cold blocks are filled, every block is sealed.
+    pub(super) fn finish(mut self) {
+        self.emit_trap_blocks();
+        self.builder.seal_all_blocks();
+        let frontend = self.env.isa.frontend_config();
+        self.builder.finalize(frontend);
+    }
+
+    // The operand stack. Validation has made sure that what is popped is there.
+
+    /// Pushes a value.
+    pub(super) fn push1(&mut self, value: Value) {
+        self.stack.push(value);
+    }
+
+    /// Pushes values, the last one to the top.
+    pub(super) fn push_n(&mut self, values: &[Value]) {
+        self.stack.extend_from_slice(values);
+    }
+
+    /// Pops the top value.
+    pub(super) fn pop1(&mut self) -> Value {
+        self.stack.pop().expect("validated")
+    }
+
+    /// Pops two values; the second one was on top.
+    pub(super) fn pop2(&mut self) -> (Value, Value) {
+        let second = self.pop1();
+        (self.pop1(), second)
+    }
+
+    /// Pops three values; the last one was on top.
+    pub(super) fn pop3(&mut self) -> (Value, Value, Value) {
+        let third = self.pop1();
+        let (first, second) = self.pop2();
+        (first, second, third)
+    }
+
+    /// The upper `n` values, the top last. They stay.
+    pub(super) fn peek_n(&self, n: usize) -> &[Value] {
+        &self.stack[self.stack.len() - n..]
+    }
+
+    /// Drops the upper `n` values.
+    pub(super) fn pop_n(&mut self, n: usize) {
+        self.stack.truncate(self.stack.len() - n);
+    }
+
+    /// The CLIF type of a value.
+    pub(super) fn type_of(&self, value: Value) -> ir::Type {
+        self.builder.func.dfg.value_type(value)
+    }
+
+    /// The error for an operator of a proposal that is not supported.
+    pub(super) fn refuse(&self, op: &Operator<'_>) -> CompileError {
+        CompileError::Unsupported {
+            feature: features::of_operator(op),
+            offset: self.offset,
+        }
+    }
+
+    /// Ends the current block for good: what follows cannot be reached.
+    pub(super) fn set_unreachable(&mut self) {
+        self.reachable = false;
+    }
+}
