@@ -23,8 +23,6 @@ mod call;
 mod control;
 mod convert;
 mod dispatch;
-mod dispatch_numeric;
-mod dispatch_simd;
 mod env;
 mod func;
 mod global;

@@ -1,29 +1,33 @@
-//! Trap codes on their way through Cranelift.
+//! What the trap codes that Cranelift hands back mean.
 //!
-//! Cranelift has codes of its own for the traps that its instructions raise by themselves
-//! (division, float to integer), and room for codes of its user's. Every code of the ABI has
-//! exactly one counterpart; nothing else may reach an object.
+//! Explicit traps carry the code of the ABI as a code of Cranelift's user. Instructions that trap
+//! by themselves (division, float to integer) carry codes that Cranelift reserves, and so do
+//! accesses to guard-page memories.
 
 use cranelift_codegen::ir;
 use precast_abi::trap::TrapCode;
 
-/// The code that Cranelift carries for `code`.
+/// The code that explicit traps carry through Cranelift.
 pub(crate) const fn to_cranelift(code: TrapCode) -> ir::TrapCode {
-    match code {
-        TrapCode::StackOverflow => ir::TrapCode::STACK_OVERFLOW,
-        TrapCode::MemoryOutOfBounds => ir::TrapCode::HEAP_OUT_OF_BOUNDS,
-        TrapCode::IntegerOverflow => ir::TrapCode::INTEGER_OVERFLOW,
-        TrapCode::IntegerDivideByZero => ir::TrapCode::INTEGER_DIVISION_BY_ZERO,
-        TrapCode::InvalidConversionToInteger => ir::TrapCode::BAD_CONVERSION_TO_INTEGER,
-        other => ir::TrapCode::unwrap_user(other as u8),
-    }
+    ir::TrapCode::unwrap_user(code as u8)
 }
 
-/// The code of the ABI that Cranelift carried; `None` for one that we never hand out.
+/// What a code means that Cranelift carried; `None` for one that we never hand out.
 pub(crate) fn from_cranelift(code: ir::TrapCode) -> Option<TrapCode> {
-    TrapCode::ALL
-        .into_iter()
-        .find(|&candidate| to_cranelift(candidate) == code)
+    Some(match code {
+        ir::TrapCode::STACK_OVERFLOW => TrapCode::StackOverflow,
+        ir::TrapCode::HEAP_OUT_OF_BOUNDS => TrapCode::MemoryOutOfBounds,
+        ir::TrapCode::INTEGER_OVERFLOW => TrapCode::IntegerOverflow,
+        ir::TrapCode::INTEGER_DIVISION_BY_ZERO => TrapCode::IntegerDivideByZero,
+        ir::TrapCode::BAD_CONVERSION_TO_INTEGER => TrapCode::InvalidConversionToInteger,
+        user => return TrapCode::from_u8(user.as_raw().get()),
+    })
+}
+
+/// Whether this is an access to a guard-page memory. It needs no entry in an object's trap
+/// table: a fault in the guards of the instance means nothing else.
+pub(crate) fn is_guard_page_access(code: ir::TrapCode) -> bool {
+    code == ir::TrapCode::HEAP_OUT_OF_BOUNDS
 }
 
 #[cfg(test)]
@@ -34,6 +38,7 @@ mod tests {
     fn every_code_survives_the_way_through_cranelift() {
         for code in TrapCode::ALL {
             assert_eq!(from_cranelift(to_cranelift(code)), Some(code));
+            assert!(!is_guard_page_access(to_cranelift(code)));
         }
     }
 

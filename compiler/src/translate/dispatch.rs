@@ -1,10 +1,10 @@
 //! The table of operators that are not computation on numbers: one line per operator.
 //!
-//! `dispatch_numeric` continues it with numbers and conversions, `dispatch_simd` with vectors.
-//! What no table knows is refused there by name.
+//! The tables of those that are stand at the top of their files: `numeric`, `convert` and `simd`.
+//! What no table knows is refused by name.
 
-use super::dispatch_numeric;
 use super::func::FuncTranslator;
+use super::{convert, numeric, simd};
 use crate::error::CompileError;
 use wasmparser::Operator;
 
@@ -31,9 +31,18 @@ pub(super) fn translate_operator(
         Operator::Drop => t.pop_n(1),
         Operator::Select | Operator::TypedSelect { .. } => t.translate_select(),
 
-        _ => return dispatch_numeric::translate_operator(t, op),
+        _ => return translate_computation(t, op),
     }
     Ok(())
+}
+
+/// Translates one operator that only computes.
+fn translate_computation(
+    t: &mut FuncTranslator<'_>,
+    op: &Operator<'_>,
+) -> Result<(), CompileError> {
+    let done = numeric::translate(t, op) || convert::translate(t, op) || simd::translate(t, op);
+    if done { Ok(()) } else { Err(t.refuse(op)) }
 }
 
 /// Follows one operator that cannot be reached: only the nesting of blocks matters.

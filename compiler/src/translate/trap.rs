@@ -5,6 +5,7 @@
 
 use super::env::Namespace;
 use super::func::FuncTranslator;
+use crate::trap::to_cranelift;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     self, AbiParam, Block, InstBuilder, Signature, SourceLoc, Value, types,
@@ -16,11 +17,6 @@ use precast_abi::trap::TrapCode;
 #[derive(Default)]
 pub(crate) struct TrapSites {
     sites: Vec<(Block, TrapCode, SourceLoc)>,
-}
-
-/// The trap code as Cranelift carries it.
-pub(super) fn clif_trap_code(code: TrapCode) -> ir::TrapCode {
-    ir::TrapCode::unwrap_user(code as u8)
 }
 
 impl FuncTranslator<'_> {
@@ -75,7 +71,7 @@ impl FuncTranslator<'_> {
             self.builder.set_srcloc(location);
             let stub = self.trap_stub(code);
             self.builder.ins().call(stub, &[self.base]);
-            self.builder.ins().trap(clif_trap_code(code));
+            self.builder.ins().trap(to_cranelift(code));
         }
     }
 
