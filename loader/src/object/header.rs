@@ -1,0 +1,250 @@
+//! The checks made when an object is opened: constant time, whatever its size.
+
+use super::elf::{Elf, PF_W, PF_X};
+use super::error::{Damage, Fault, Foreign, MissingFeatures, OpenError, Part};
+use super::record::{Record, read};
+use precast_abi::instance::InstanceHeader;
+use precast_abi::object::*;
+use precast_abi::types::ValType;
+use precast_abi::{NONE, VERSION};
+
+/// Instance data beyond this is refused: the compiler's limits keep every module far below.
+pub(crate) const MAX_INSTANCE_DATA: u32 = 1 << 30;
+
+/// Reads the header of a metadata section and checks everything that can be checked without
+/// looking at single records: identity, sizes, bounds of lists, segments, layout.
+///
+/// Whether the object is for this machine is another question, see [`require_host`].
+pub(crate) fn check(bytes: &[u8], elf: &Elf) -> Result<ObjectHeader, OpenError> {
+    let header: ObjectHeader = read(bytes).ok_or(Damage::of(Part::MetadataSize, Fault::BadSize))?;
+    if header.magic != MAGIC {
+        return Err(Damage::of(Part::Metadata, Fault::BadMagic).into());
+    }
+    check_version(&header)?;
+    if elf.arch as u16 != header.arch {
+        return Err(Damage::of(Part::Metadata, Fault::Contradiction).into());
+    }
+    if header.metadata_size as usize != bytes.len() {
+        return Err(Damage::of(Part::MetadataSize, Fault::Contradiction).into());
+    }
+    check_header_size(&header)?;
+    check_segments(&header, elf)?;
+    check_lists(&header)?;
+    check_counts(&header)?;
+    check_layout(&header)?;
+    check_entry_points(&header)?;
+    if header.reserved != 0 || header.layout.reserved != 0 {
+        return Err(Damage::of(Part::Metadata, Fault::NotZero).into());
+    }
+    Ok(header)
+}
+
+/// Refuses an object that this machine cannot execute.
+pub(crate) fn require_host(header: &ObjectHeader) -> Result<(), OpenError> {
+    let host = crate::sys::host();
+    if header.arch != host.arch as u16 {
+        let arch = [Arch::X86_64, Arch::Aarch64, Arch::Riscv64]
+            .into_iter()
+            .find(|arch| *arch as u16 == header.arch);
+        return Err(OpenError::OtherArch(
+            arch.map_or(Foreign::Unknown(header.arch), Foreign::Arch),
+        ));
+    }
+    if header.os != host.os as u16 {
+        let os = [Os::Linux, Os::Macos]
+            .into_iter()
+            .find(|os| *os as u16 == header.os);
+        return Err(OpenError::OtherOs(
+            os.map_or(Foreign::Unknown(header.os), Foreign::Os),
+        ));
+    }
+    let missing = header.cpu_features & !host.cpu_features;
+    if missing != 0 {
+        return Err(OpenError::CpuFeatures(MissingFeatures(missing)));
+    }
+    Ok(())
+}
+
+fn check_version(header: &ObjectHeader) -> Result<(), OpenError> {
+    let found = header.version;
+    if found.major == VERSION.major && found.minor <= VERSION.minor {
+        return Ok(());
+    }
+    Err(OpenError::OtherVersion {
+        found: (found.major, found.minor),
+    })
+}
+
+fn check_header_size(header: &ObjectHeader) -> Result<(), Damage> {
+    let fits = header.header_size as usize >= ObjectHeader::SIZE
+        && header.header_size <= header.metadata_size
+        && header.header_size.is_multiple_of(8);
+    require(fits, Damage::of(Part::Metadata, Fault::BadSize))
+}
+
+/// Text and image are segments of the ELF file, with the permissions they need and no more.
+fn check_segments(header: &ObjectHeader, elf: &Elf) -> Result<(), Damage> {
+    let find = |segment: &Segment, part| {
+        elf.loads()
+            .iter()
+            .find(|load| {
+                (load.offset, load.address, load.file_size)
+                    == (segment.file_offset, segment.address, segment.size)
+            })
+            .ok_or(Damage::of(part, Fault::Contradiction))
+    };
+    let page = crate::sys::SMALLEST_PAGE as u64;
+    if header.text.size != 0 {
+        let load = find(&header.text, Part::Text)?;
+        require(
+            load.flags & (PF_X | PF_W) == PF_X,
+            Damage::of(Part::Text, Fault::BadPermissions),
+        )?;
+        let aligned = load.offset.is_multiple_of(page) && load.address.is_multiple_of(page);
+        require(aligned, Damage::of(Part::Text, Fault::Misaligned))?;
+    }
+    // Text offsets are 32 bits wide, and calls reach 2 GiB.
+    require(
+        header.text.size <= i32::MAX as u64,
+        Damage::of(Part::Text, Fault::BadSize),
+    )?;
+    if header.image.size != 0 {
+        let load = find(&header.image, Part::Image)?;
+        require(
+            load.flags & PF_X == 0,
+            Damage::of(Part::Image, Fault::BadPermissions),
+        )?;
+        let aligned = load.offset.is_multiple_of(page) && load.address.is_multiple_of(page);
+        require(aligned, Damage::of(Part::Image, Fault::Misaligned))?;
+    }
+    let aligned = elf.metadata_load.offset.is_multiple_of(page)
+        && elf.metadata_load.address.is_multiple_of(page)
+        && elf
+            .metadata
+            .offset
+            .is_multiple_of(ObjectHeader::ALIGN as u64);
+    require(aligned, Damage::of(Part::Metadata, Fault::Misaligned))
+}
+
+/// Every list lies behind the header, within the section, aligned for its records.
+fn check_lists(header: &ObjectHeader) -> Result<(), Damage> {
+    let list =
+        |span: Span, size: usize, align: usize, part| check_list(header, span, size, align, part);
+    fn of<T: Record>() -> (usize, usize) {
+        (T::SIZE, T::ALIGN)
+    }
+    let lists = [
+        (header.types, of::<TypeRecord>(), Part::Types),
+        (header.val_types, of::<ValType>(), Part::ValTypes),
+        (header.functions, of::<FunctionRecord>(), Part::Functions),
+        (header.tables, of::<TableRecord>(), Part::Tables),
+        (header.memories, of::<MemoryRecord>(), Part::Memories),
+        (header.globals, of::<GlobalRecord>(), Part::Globals),
+        (header.imports, of::<ImportRecord>(), Part::Imports),
+        (header.exports, of::<ExportRecord>(), Part::Exports),
+        (header.elements, of::<ElementRecord>(), Part::Elements),
+        (header.data, of::<DataRecord>(), Part::DataSegments),
+        (header.image_runs, of::<ImageRun>(), Part::ImageRuns),
+        (header.trap_offsets, of::<u32>(), Part::TrapOffsets),
+        (header.trap_codes, of::<u8>(), Part::TrapCodes),
+        (header.customs, of::<CustomRecord>(), Part::Customs),
+        (header.globals_image, of::<u8>(), Part::GlobalsImage),
+        (header.strings, of::<u8>(), Part::Strings),
+        (header.module_name, of::<u8>(), Part::ModuleName),
+        (header.producer, of::<u8>(), Part::Producer),
+        // The code tables are arrays of 32-bit offsets, given in bytes.
+        (header.code_tables, (1, 4), Part::CodeTables),
+    ];
+    lists
+        .into_iter()
+        .try_for_each(|(span, (size, align), part)| list(span, size, align, part))
+}
+
+fn check_list(
+    header: &ObjectHeader,
+    span: Span,
+    size: usize,
+    align: usize,
+    part: Part,
+) -> Result<(), Damage> {
+    if span.len == 0 {
+        return Ok(());
+    }
+    let end = u64::from(span.offset) + u64::from(span.len) * size as u64;
+    let inside = span.offset >= header.header_size && end <= u64::from(header.metadata_size);
+    require(inside, Damage::of(part, Fault::OutOfBounds))?;
+    require(
+        (span.offset as usize).is_multiple_of(align),
+        Damage::of(part, Fault::Misaligned),
+    )
+}
+
+fn check_counts(header: &ObjectHeader) -> Result<(), Damage> {
+    let spaces = [
+        (header.imported_functions, header.functions),
+        (header.imported_tables, header.tables),
+        (header.imported_memories, header.memories),
+        (header.imported_globals, header.globals),
+    ];
+    let fits = spaces
+        .iter()
+        .all(|(imported, space)| *imported <= space.len);
+    let sum: u64 = spaces
+        .iter()
+        .map(|(imported, _)| u64::from(*imported))
+        .sum();
+    let agrees = fits && sum == u64::from(header.imports.len);
+    require(agrees, Damage::of(Part::ImportCounts, Fault::BadCount))?;
+    let paired = header.trap_offsets.len == header.trap_codes.len;
+    require(paired, Damage::of(Part::TrapCodes, Fault::BadCount))
+}
+
+fn check_layout(header: &ObjectHeader) -> Result<(), Damage> {
+    let layout = &header.layout;
+    let sound = (InstanceHeader::SIZE..=MAX_INSTANCE_DATA).contains(&layout.size)
+        && layout.size.is_multiple_of(16);
+    require(sound, Damage::of(Part::Layout, Fault::BadSize))?;
+    let regions = [
+        (layout.globals, u64::from(header.globals_image.len), 16),
+        (layout.type_ids, u64::from(header.types.len) * 4, 4),
+        (layout.data_dropped, u64::from(header.data.len), 1),
+        (layout.elem_dropped, u64::from(header.elements.len), 1),
+    ];
+    for (distance, len, align) in regions {
+        let fits = len == 0 || is_region(layout, distance, len, align);
+        require(fits, Damage::of(Part::Layout, Fault::OutOfBounds))?;
+    }
+    Ok(())
+}
+
+/// Whether `len` bytes at `distance` lie within the instance data and below its header.
+pub(crate) fn is_region(layout: &InstanceLayout, distance: u32, len: u64, align: u32) -> bool {
+    distance <= layout.size
+        && len <= u64::from(distance)
+        && u64::from(distance) - len >= u64::from(InstanceHeader::SIZE)
+        && distance.is_multiple_of(align)
+}
+
+fn check_entry_points(header: &ObjectHeader) -> Result<(), Damage> {
+    require(
+        is_entry(header, header.init),
+        Damage::of(Part::Init, Fault::OutsideText),
+    )?;
+    for (code, stub) in (0..).zip(header.trap_stubs) {
+        require(
+            is_entry(header, stub),
+            Damage::at(Part::TrapStub, code, Fault::OutsideText),
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether `offset` is a text offset, or says that there is none.
+pub(crate) fn is_entry(header: &ObjectHeader, offset: u32) -> bool {
+    offset == NONE || u64::from(offset) < header.text.size
+}
+
+/// Turns a check into an error.
+pub(crate) fn require(holds: bool, damage: Damage) -> Result<(), Damage> {
+    if holds { Ok(()) } else { Err(damage) }
+}

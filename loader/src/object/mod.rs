@@ -1,0 +1,24 @@
+//! Objects: reading them, checking them, mapping them, and telling debuggers about them.
+//!
+//! ```text
+//! bytes ──elf──► program headers ──header──► ObjectHeader ──metadata──► records, one by one
+//!                                                  │
+//!                                               mapped ──► text R-X, metadata R--
+//! ```
+//!
+//! Nothing is executed or mapped executable before `elf` and `header` are content.
+
+mod elf;
+mod error;
+mod header;
+mod lookup;
+mod mapped;
+mod metadata;
+mod record;
+mod view;
+
+pub use error::{Damage, Fault, Foreign, Looks, MissingFeatures, OpenError, Part};
+pub use lookup::CodeLocation;
+pub(crate) use mapped::MappedObject;
+pub use metadata::Metadata;
+pub use view::ObjectView;

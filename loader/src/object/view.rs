@@ -1,0 +1,76 @@
+//! Reading an object without mapping it.
+
+use super::elf::{Elf, PREFIX};
+use super::error::OpenError;
+use super::header;
+use super::metadata::Metadata;
+use precast_abi::object::{ObjectHeader, Segment};
+
+/// An object in memory that has been looked at and not executed: safe, whatever the bytes are.
+///
+/// It need not be for this machine.
+#[derive(Clone, Debug)]
+pub struct ObjectView<'a> {
+    bytes: &'a [u8],
+    metadata: &'a [u8],
+    header: ObjectHeader,
+}
+
+impl<'a> ObjectView<'a> {
+    /// Checks all that can be checked in constant time: that `bytes` are an object of a known
+    /// ABI version, whole, with every list and segment in bounds.
+    pub fn parse(bytes: &'a [u8]) -> Result<ObjectView<'a>, OpenError> {
+        let file_len = bytes.len() as u64;
+        let elf = Elf::parse(&bytes[..bytes.len().min(PREFIX)], file_len)?;
+        let start = elf.metadata.offset as usize;
+        let cut_short = OpenError::CutShort {
+            needed: elf.metadata.offset.saturating_add(elf.metadata.file_size),
+            found: file_len,
+        };
+        let metadata = bytes
+            .get(start..)
+            .and_then(|rest| rest.get(..elf.metadata.file_size as usize))
+            .ok_or(cut_short)?;
+        let header = header::check(metadata, &elf)?;
+        Ok(ObjectView {
+            bytes,
+            metadata,
+            header,
+        })
+    }
+
+    /// Whether this machine can execute it, as [`OpenError::OtherArch`], [`OpenError::OtherOs`]
+    /// or [`OpenError::CpuFeatures`].
+    pub fn require_host(&self) -> Result<(), OpenError> {
+        header::require_host(&self.header)
+    }
+
+    /// Everything that the object says about its module.
+    pub fn metadata(&self) -> Metadata<'_> {
+        Metadata::new(self.metadata, &self.header)
+    }
+
+    /// The whole file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The machine code.
+    pub fn text(&self) -> &'a [u8] {
+        self.segment(self.header.text)
+    }
+
+    /// The initial contents of memories.
+    pub fn image(&self) -> &'a [u8] {
+        self.segment(self.header.image)
+    }
+
+    /// Opening has checked that segments lie in the file.
+    fn segment(&self, segment: Segment) -> &'a [u8] {
+        let start = segment.file_offset as usize;
+        self.bytes
+            .get(start..)
+            .and_then(|rest| rest.get(..segment.size as usize))
+            .unwrap_or(&[])
+    }
+}

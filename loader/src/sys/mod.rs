@@ -1,0 +1,75 @@
+//! What the loader needs of an operating system and a CPU: the whole contract.
+//!
+//! An operating system is a module that provides, under these names:
+//!
+//! | item | promise |
+//! |---|---|
+//! | [`Reservation::new`]`(len)` | `len` bytes of address space (rounded up to pages) that nothing else uses, not accessible, costing no memory; given back on drop |
+//! | [`Reservation::map_file`] | puts a page-aligned part of a file there, privately: writes never reach the file |
+//! | [`Reservation::map_zeroes`] | puts zeroed memory there, or inaccessible nothing, whatever was there before |
+//! | [`Reservation::protect`] | changes the access of mapped pages |
+//! | [`map_whole_file`] | a private, writable mapping of a file, anywhere |
+//! | [`open_read`], [`len`], [`read_start`] | a file for reading only, its length, its first bytes; descriptors are not inherited by child processes |
+//! | [`sealed_bytes`], [`sealed_copy`] | a file in memory that no one can write, shrink or grow any more |
+//! | [`page_size`], [`SMALLEST_PAGE`] | the size of a page; the smallest that the target can have |
+//!
+//! and a CPU is a module that provides `ARCH` and `features()`, the bits of
+//! [`precast_abi::cpu`] that it has. No access can be asked for that is writable and executable
+//! at once: [`Access`] has no such value.
+//!
+//! `cfg` stands here and nowhere else.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as os;
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+#[cfg(target_arch = "x86_64")]
+use x86_64 as cpu;
+
+pub(crate) use os::{
+    Reservation, len, map_whole_file, open_read, page_size, read_start, sealed_bytes, sealed_copy,
+};
+
+use precast_abi::object::{Arch, Os};
+
+/// No page of any supported target is smaller. Objects are aligned to the largest.
+pub(crate) const SMALLEST_PAGE: usize = 4096;
+
+/// What mapped pages may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing.
+    None,
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    ReadWrite,
+    /// Reading and executing.
+    ReadExecute,
+}
+
+/// The machine this process runs on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host {
+    pub(crate) arch: Arch,
+    pub(crate) os: Os,
+    /// Bits of [`precast_abi::cpu`].
+    pub(crate) cpu_features: u64,
+}
+
+/// The machine this process runs on. Cheap after the first call.
+pub(crate) fn host() -> Host {
+    Host {
+        arch: cpu::ARCH,
+        os: os::OS,
+        cpu_features: cpu::features(),
+    }
+}
+
+/// `len` rounded up to whole pages; `None` beyond the address space.
+pub(crate) fn round_up_to_page(len: usize) -> Option<usize> {
+    len.checked_next_multiple_of(page_size())
+}
