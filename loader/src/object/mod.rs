@@ -17,6 +17,11 @@ mod metadata;
 mod record;
 mod view;
 
+#[cfg(test)]
+mod synthetic;
+#[cfg(test)]
+mod tests;
+
 pub use error::{Damage, Fault, Foreign, Looks, MissingFeatures, OpenError, Part};
 pub use lookup::CodeLocation;
 pub(crate) use mapped::MappedObject;

@@ -1,0 +1,200 @@
+//! Objects made by hand, whole and damaged.
+
+use super::synthetic::{METADATA, object, with_header};
+use super::*;
+use precast_abi::object::{ObjectHeader, Span};
+use precast_abi::trap::TrapCode;
+
+fn part_of(error: OpenError) -> (Part, Fault) {
+    match error {
+        OpenError::Damaged(damage) => (damage.part, damage.fault),
+        other => panic!("not called damaged: {other}"),
+    }
+}
+
+/// Opening an object with this change of its header fails at this part.
+fn check(part: Part, fault: Fault, change: impl FnOnce(&mut ObjectHeader)) {
+    let bytes = with_header(change);
+    let error = ObjectView::parse(&bytes).expect_err("damage is seen");
+    assert_eq!(part_of(error), (part, fault));
+}
+
+#[test]
+fn whole_objects_answer_questions() {
+    let bytes = object();
+    let view = ObjectView::parse(&bytes).expect("it is whole");
+    view.require_host().expect("it is for this machine");
+    let metadata = view.metadata();
+    assert_eq!(metadata.module_name(), Ok("sample"));
+    assert_eq!(metadata.function_name(1), Ok("plus"));
+    let export = metadata
+        .find_export("übung")
+        .expect("exports are sound")
+        .expect("it is there");
+    assert_eq!((export.kind, export.index), (0, 2));
+    assert_eq!(metadata.find_export("nothing"), Ok(None));
+    assert_eq!(metadata.trap_at(8), Some(TrapCode::IntegerDivideByZero));
+    assert_eq!(metadata.trap_at(4), None);
+    assert_eq!(metadata.function_at(9).map(|found| found.0), Some(2));
+    assert_eq!(metadata.function_at(4), None);
+    assert_eq!(
+        metadata.location_at(1),
+        Some(CodeLocation {
+            function: 1,
+            wasm_offset: Some(40)
+        })
+    );
+    assert_eq!(
+        metadata.function(3),
+        Err(Damage::at(Part::Function, 3, Fault::BadIndex))
+    );
+}
+
+#[test]
+fn whole_objects_are_mapped() {
+    let bytes = object();
+    let mapped = MappedObject::from_bytes(&bytes).expect("it can be mapped");
+    assert_eq!(mapped.metadata().module_name(), Ok("sample"));
+    assert_eq!(
+        mapped.text(),
+        ObjectView::parse(&bytes).expect("it is whole").text()
+    );
+    assert!(mapped.text_base().is_multiple_of(4096));
+    assert_eq!(mapped.slide() + 4096, mapped.text_base() as u64);
+
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), &bytes).expect("it can be written");
+    for open in [MappedObject::open, MappedObject::open_sealed] {
+        let mapped = open(file.path()).expect("it can be opened");
+        assert_eq!(mapped.metadata().producer(), Ok("by hand"));
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_told() {
+    let missing = MappedObject::open(std::path::Path::new("/does/not/exist")).expect_err("no file");
+    assert!(
+        missing.to_string().starts_with("cannot open the object: "),
+        "{missing}"
+    );
+    let directory = MappedObject::open(std::path::Path::new("/")).expect_err("no file");
+    assert!(matches!(directory, OpenError::Io { .. }), "{directory}");
+}
+
+#[test]
+fn foreign_objects_are_refused() {
+    let other = with_header(|header| header.version.major += 1);
+    assert!(matches!(
+        ObjectView::parse(&other),
+        Err(OpenError::OtherVersion { .. })
+    ));
+    let os = with_header(|header| header.os = 2);
+    let view = ObjectView::parse(&os).expect("it can be looked at");
+    assert!(matches!(view.require_host(), Err(OpenError::OtherOs(_))));
+    assert!(MappedObject::from_bytes(&os).is_err());
+    let cpu = with_header(|header| header.cpu_features |= 1 << 50);
+    assert!(matches!(
+        MappedObject::from_bytes(&cpu),
+        Err(OpenError::CpuFeatures(_))
+    ));
+    let mut arm = object();
+    arm[18] = 183;
+    arm[METADATA + 16] = 2;
+    let view = ObjectView::parse(&arm).expect("it can be looked at");
+    assert!(matches!(view.require_host(), Err(OpenError::OtherArch(_))));
+    arm[18] = 22;
+    assert!(matches!(
+        ObjectView::parse(&arm),
+        Err(OpenError::OtherArch(Foreign::ElfMachine(22)))
+    ));
+}
+
+#[test]
+fn lies_in_the_header_are_found() {
+    check(Part::Metadata, Fault::BadMagic, |header| {
+        header.magic[7] = 1
+    });
+    check(Part::MetadataSize, Fault::Contradiction, |header| {
+        header.metadata_size += 1
+    });
+    check(Part::Metadata, Fault::BadSize, |header| {
+        header.header_size -= 8
+    });
+    check(Part::Text, Fault::Contradiction, |header| {
+        header.text.size += 1
+    });
+    check(Part::Text, Fault::Contradiction, |header| {
+        header.text = header.image
+    });
+    check(Part::Image, Fault::Contradiction, |header| {
+        header.image.address += 4096
+    });
+    check(Part::Image, Fault::BadPermissions, |header| {
+        header.image = header.text
+    });
+    check(Part::Init, Fault::OutsideText, |header| {
+        header.init = header.text.size as u32
+    });
+    check(Part::TrapStub, Fault::OutsideText, |header| {
+        header.trap_stubs[3] = 4000
+    });
+    check(Part::ImportCounts, Fault::BadCount, |header| {
+        header.imported_functions = 4
+    });
+    check(Part::ImportCounts, Fault::BadCount, |header| {
+        header.imported_memories = 1
+    });
+    check(Part::TrapCodes, Fault::BadCount, |header| {
+        header.trap_codes.len = 1
+    });
+    check(Part::Layout, Fault::BadSize, |header| {
+        header.layout.size = 112
+    });
+    check(Part::Layout, Fault::BadSize, |header| {
+        header.layout.size = 1 << 31
+    });
+    check(Part::Layout, Fault::OutOfBounds, |header| {
+        header.layout.globals = 128
+    });
+    check(Part::Metadata, Fault::NotZero, |header| header.reserved = 1);
+}
+
+#[test]
+fn lists_out_of_bounds_are_found() {
+    type Field = fn(&mut ObjectHeader) -> &mut Span;
+    let fields: [(Field, Part); 12] = [
+        (|header| &mut header.types, Part::Types),
+        (|header| &mut header.functions, Part::Functions),
+        (|header| &mut header.tables, Part::Tables),
+        (|header| &mut header.memories, Part::Memories),
+        (|header| &mut header.globals, Part::Globals),
+        (|header| &mut header.imports, Part::Imports),
+        (|header| &mut header.exports, Part::Exports),
+        (|header| &mut header.elements, Part::Elements),
+        (|header| &mut header.data, Part::DataSegments),
+        (|header| &mut header.image_runs, Part::ImageRuns),
+        (|header| &mut header.trap_offsets, Part::TrapOffsets),
+        (|header| &mut header.customs, Part::Customs),
+    ];
+    for (field, part) in fields {
+        check(part, Fault::OutOfBounds, |header| {
+            field(header).len = u32::MAX
+        });
+        check(part, Fault::OutOfBounds, |header| field(header).offset = 8);
+        check(part, Fault::OutOfBounds, |header| {
+            field(header).offset = u32::MAX
+        });
+        check(part, Fault::Misaligned, |header| field(header).offset -= 1);
+    }
+}
+
+#[test]
+fn every_cut_is_found() {
+    let bytes = object();
+    for len in 0..bytes.len() {
+        let error = ObjectView::parse(&bytes[..len]).expect_err("it is cut");
+        let told = matches!(error, OpenError::CutShort { .. })
+            || len < 4 && matches!(error, OpenError::NotAnObject(_));
+        assert!(told, "{len} bytes: {error}");
+    }
+}
