@@ -123,7 +123,7 @@ fn lies_in_the_header_are_found() {
     check(Part::Text, Fault::Contradiction, |header| {
         header.text.size += 1
     });
-    check(Part::Text, Fault::Contradiction, |header| {
+    check(Part::Text, Fault::BadPermissions, |header| {
         header.text = header.image
     });
     check(Part::Image, Fault::Contradiction, |header| {
