@@ -18,17 +18,23 @@
 
 use super::elf::{Elf, PREFIX};
 use super::error::{Damage, Fault, OpenError, Part};
+use super::gdb::GdbEntry;
 use super::header;
 use super::metadata::Metadata;
+use super::unwind::UnwindEntry;
 use crate::sys::{self, Access, Reservation};
 use precast_abi::object::ObjectHeader;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::slice;
+use std::sync::OnceLock;
 
 /// An object that has been checked and mapped for this machine.
 #[derive(Debug)]
 pub(crate) struct MappedObject {
+    // First, so that they go before what they speak about.
+    unwind_entry: OnceLock<UnwindEntry>,
+    gdb_entry: OnceLock<Option<GdbEntry>>,
     mapping: Reservation,
     /// Lowest address of the object's segments, as the file counts: where `mapping` starts.
     lowest: u64,
@@ -117,6 +123,8 @@ impl MappedObject {
             text
         };
         Ok(MappedObject {
+            unwind_entry: OnceLock::new(),
+            gdb_entry: OnceLock::new(),
             mapping,
             lowest,
             metadata,
@@ -156,6 +164,25 @@ impl MappedObject {
     /// What is added to an address in the file to get the address it is mapped at. Wraps.
     pub(crate) fn slide(&self) -> u64 {
         (self.mapping.base().addr().get() as u64).wrapping_sub(self.lowest)
+    }
+
+    /// Where the text ends, as the file counts addresses.
+    pub(crate) fn text_end(&self) -> u64 {
+        self.header.text.address + self.header.text.size
+    }
+
+    /// Makes backtraces taken by the host pass through this object's code. Once is enough.
+    pub(crate) fn register_with_unwinder(&self) {
+        if self.text.1 > 0 {
+            self.unwind_entry
+                .get_or_init(|| UnwindEntry::register(self.text_base(), self.text.1));
+        }
+    }
+
+    /// Shows this object's symbols and unwind tables to debuggers, those that are attached now
+    /// and later. Once is enough.
+    pub(crate) fn register_with_debugger(&self) {
+        self.gdb_entry.get_or_init(|| GdbEntry::register(self));
     }
 
     /// The file, for mapping or reading the image from

@@ -10,11 +10,13 @@
 
 mod elf;
 mod error;
+mod gdb;
 mod header;
 mod lookup;
 mod mapped;
 mod metadata;
 mod record;
+mod unwind;
 mod view;
 
 #[cfg(test)]

@@ -13,8 +13,8 @@
 //! | [`sealed_bytes`], [`sealed_copy`] | a file in memory that no one can write, shrink or grow any more |
 //! | [`page_size`], [`SMALLEST_PAGE`] | the size of a page; the smallest that the target can have |
 //!
-//! and a CPU is a module that provides `ARCH` and `features()`, the bits of
-//! [`precast_abi::cpu`] that it has. No access can be asked for that is writable and executable
+//! and a CPU is a module that provides `ARCH`, `features()`, the bits of [`precast_abi::cpu`]
+//! that it has, and [`FRAME_RULE`], where a function with a frame pointer keeps its caller's. No access can be asked for that is writable and executable
 //! at once: [`Access`] has no such value.
 //!
 //! `cfg` stands here and nowhere else.
@@ -35,6 +35,8 @@ pub(crate) use os::{
 
 use precast_abi::object::{Arch, Os};
 
+pub(crate) use cpu::FRAME_RULE;
+
 /// No page of any supported target is smaller. Objects are aligned to the largest.
 pub(crate) const SMALLEST_PAGE: usize = 4096;
 
@@ -49,6 +51,21 @@ pub(crate) enum Access {
     ReadWrite,
     /// Reading and executing.
     ReadExecute,
+}
+
+/// Where a function with a frame pointer keeps what its caller needs, in DWARF's numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameRule {
+    /// Number of the frame pointer.
+    pub(crate) frame_pointer: u8,
+    /// Number of the return address.
+    pub(crate) return_address: u8,
+    /// Bytes from the frame pointer up to the frame of the caller.
+    pub(crate) frame_size: u8,
+    /// The return address lies this many words below the caller's frame.
+    pub(crate) return_address_at: u8,
+    /// The caller's frame pointer lies this many words below the caller's frame.
+    pub(crate) frame_pointer_at: u8,
 }
 
 /// The machine this process runs on.

@@ -1,10 +1,20 @@
 //! x86-64: which features this CPU has.
 
+use super::FrameRule;
 use precast_abi::cpu::X86;
 use precast_abi::object::Arch;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub(super) const ARCH: Arch = Arch::X86_64;
+
+/// `push rbp; mov rbp, rsp` (System V ABI, figure 3.3; DWARF numbers in figure 3.36).
+pub(crate) const FRAME_RULE: FrameRule = FrameRule {
+    frame_pointer: 6,
+    return_address: 16,
+    frame_size: 16,
+    return_address_at: 1,
+    frame_pointer_at: 2,
+};
 
 /// No feature has this bit; it says that the others have been looked up.
 const KNOWN: u64 = 1 << 63;
