@@ -191,10 +191,10 @@ fn relocate(file: &mut [u8], slide: u64, text_end: u64) -> Option<()> {
         let is_frame = file.get(name..)?.starts_with(b".eh_frame\0");
         let (kind, flags) = (u32_at(file, at + 4)?, u64_at(file, at + 8)?);
         has_symbols |= kind == SHT_SYMTAB;
-        if kind == SHT_SYMTAB || kind == SHT_STRTAB && flags & SHF_ALLOC == 0 {
-            continue;
-        }
-        if is_frame {
+        if kind == SHT_SYMTAB || kind == SHT_STRTAB {
+            // The strings are part of the mapped metadata; here they are only strings.
+            put(file, at + 8, &(flags & !SHF_ALLOC).to_le_bytes())?;
+        } else if is_frame {
             let address = u64_at(file, at + 16)?.wrapping_add(slide);
             put(file, at + 16, &address.to_le_bytes())?;
         } else if flags & SHF_EXECINSTR != 0 {

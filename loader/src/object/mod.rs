@@ -8,6 +8,7 @@
 //!
 //! Nothing is executed or mapped executable before `elf` and `header` are content.
 
+mod code_tables;
 mod elf;
 mod error;
 mod gdb;
@@ -16,7 +17,9 @@ mod lookup;
 mod mapped;
 mod metadata;
 mod record;
+mod regions;
 mod unwind;
+mod verify;
 mod view;
 
 #[cfg(test)]
@@ -28,4 +31,5 @@ pub use error::{Damage, Fault, Foreign, Looks, MissingFeatures, OpenError, Part}
 pub use lookup::CodeLocation;
 pub(crate) use mapped::MappedObject;
 pub use metadata::Metadata;
+pub use verify::Report;
 pub use view::ObjectView;

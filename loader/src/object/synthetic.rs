@@ -79,7 +79,7 @@ fn metadata() -> (ObjectHeader, Section) {
         first: 0,
         params: 1,
         results: 1,
-        enter_stub: NONE,
+        enter_stub: 16,
         host_stub: NONE,
     }];
     let memory = MemoryRecord {

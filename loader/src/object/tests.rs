@@ -198,3 +198,51 @@ fn every_cut_is_found() {
         assert!(told, "{len} bytes: {error}");
     }
 }
+
+#[test]
+fn whole_objects_pass_the_full_check() {
+    let bytes = object();
+    let view = ObjectView::parse(&bytes).expect("it is whole");
+    let report = view.verify().expect("it is sound");
+    assert_eq!((report.trap_sites, report.address_map_entries), (2, 2));
+    assert_eq!(report.regions, 9);
+}
+
+/// The full check of an object with this change of its header finds this, among others.
+fn finds(part: Part, fault: Fault, change: impl FnOnce(&mut ObjectHeader)) {
+    let bytes = with_header(change);
+    let view = ObjectView::parse(&bytes).expect("opening does not see it");
+    let findings = view.verify().expect_err("damage is found");
+    assert!(
+        findings
+            .iter()
+            .any(|found| (found.part, found.fault) == (part, fault)),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn the_full_check_finds_what_opening_does_not() {
+    finds(Part::Init, Fault::Overlaps, |header| header.init = 9);
+    finds(Part::TrapStub, Fault::Overlaps, |header| {
+        header.trap_stubs[1] = 0
+    });
+    finds(Part::Export, Fault::BadIndex, |header| {
+        header.exports = Span {
+            offset: header.exports.offset + 4,
+            len: 2,
+        };
+    });
+    finds(Part::Region, Fault::Overlaps, |header| {
+        header.layout.type_ids = 272
+    });
+    finds(Part::Global, Fault::OutOfBounds, |header| {
+        header.layout.globals = 160
+    });
+    finds(Part::TrapSite, Fault::OutsideFunction, |header| {
+        header.functions.len = 2;
+    });
+    finds(Part::TrapSite, Fault::Unordered, |header| {
+        header.trap_offsets.offset -= 4;
+    });
+}

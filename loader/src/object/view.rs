@@ -13,6 +13,7 @@ use precast_abi::object::{ObjectHeader, Segment};
 pub struct ObjectView<'a> {
     bytes: &'a [u8],
     metadata: &'a [u8],
+    metadata_address: u64,
     header: ObjectHeader,
 }
 
@@ -35,6 +36,7 @@ impl<'a> ObjectView<'a> {
         Ok(ObjectView {
             bytes,
             metadata,
+            metadata_address: elf.metadata.address,
             header,
         })
     }
@@ -48,6 +50,11 @@ impl<'a> ObjectView<'a> {
     /// Everything that the object says about its module.
     pub fn metadata(&self) -> Metadata<'_> {
         Metadata::new(self.metadata, &self.header)
+    }
+
+    /// Address of the metadata, as the file counts addresses.
+    pub(super) fn metadata_address(&self) -> u64 {
+        self.metadata_address
     }
 
     /// The whole file.
