@@ -156,6 +156,8 @@ pub(crate) struct Table<'a> {
     pub(crate) imported: bool,
     /// Whether it is exported.
     pub(crate) exported: bool,
+    /// Whether the module contains a `table.grow` of it.
+    pub(crate) grown: bool,
     /// Its contents, where no one can ever change them: element `i` of the whole table. Such a
     /// table exists only as [`ModuleInfo::code_tables`].
     pub(crate) immutable: Option<Vec<Option<FuncIndex>>>,
@@ -165,6 +167,12 @@ impl Table<'_> {
     /// Whether its elements are `FuncRef` records, by value.
     pub(crate) fn holds_func_refs(&self) -> bool {
         types::abi_ref_type(self.elem).is_func_ref()
+    }
+
+    /// Its length in elements, where that can never change.
+    pub(crate) fn fixed_len(&self) -> Option<u64> {
+        let own = !self.imported && !self.exported;
+        (self.max == Some(self.min) || (own && !self.grown)).then_some(self.min)
     }
 
     /// Bytes of one element in a table that can change.
@@ -213,6 +221,15 @@ pub(crate) enum Bounds {
 }
 
 impl Memory {
+    /// Its length in bytes, where that can never change.
+    pub(crate) fn fixed_bytes(&self) -> Option<u64> {
+        let own = !self.imported && !self.exported;
+        if self.max != Some(self.min) && (!own || self.grown) {
+            return None;
+        }
+        self.min_bytes()
+    }
+
     /// Least length in bytes; `None` where that is 2^64 or more.
     pub(crate) fn min_bytes(&self) -> Option<u64> {
         self.min.checked_mul(1 << self.page_size_log2)
@@ -266,6 +283,14 @@ pub(crate) struct ElementSegment<'a> {
     pub(crate) folded: bool,
 }
 
+impl ElementSegment<'_> {
+    /// Whether instances copy from it, at instantiation or later.
+    pub(crate) fn needed_at_run_time(&self) -> bool {
+        let active = matches!(self.mode, ElementMode::Active { .. });
+        self.used || (active && !self.folded)
+    }
+}
+
 /// The elements of a segment.
 pub(crate) enum ElementItems<'a> {
     /// Functions, or null.
@@ -308,6 +333,14 @@ pub(crate) struct DataSegment<'a> {
     /// Whether it has become part of the initial image, so that nothing is left to do at
     /// instantiation.
     pub(crate) folded: bool,
+}
+
+impl DataSegment<'_> {
+    /// Whether instances copy from it, at instantiation or later.
+    pub(crate) fn needed_at_run_time(&self) -> bool {
+        let active = matches!(self.mode, DataMode::Active { .. });
+        self.used || (active && !self.folded)
+    }
 }
 
 /// When the bytes of a segment are copied.

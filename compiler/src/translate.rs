@@ -12,10 +12,8 @@
 //!   operators cast to the lanes they want. References are `i64`.
 //! - Symbols are [`UserExternalName`](cranelift_codegen::ir::UserExternalName)s in the
 //!   namespaces of [`Namespace`].
-//! - Trap codes of explicit traps are those of [`precast_abi::trap::TrapCode`]
-//!   (`TrapCode::user`). The codes that Cranelift reserves mean: `HEAP_OUT_OF_BOUNDS` an access
-//!   to a guard-page memory (no entry in the object's trap table); `INTEGER_*` and
-//!   `BAD_CONVERSION_TO_INTEGER` what they say.
+//! - Trap codes are those of [`crate::trap`]; accesses to guard-page memories carry
+//!   [`crate::trap::GUARD_PAGE_ACCESS`] and have no entry in the object's trap table.
 //! - Source locations are offsets in the module's bytes.
 
 mod address;
@@ -27,6 +25,7 @@ mod env;
 mod func;
 mod global;
 mod init;
+mod instance;
 mod memory;
 mod numeric;
 mod reference;

@@ -7,6 +7,10 @@
 use cranelift_codegen::ir;
 use precast_abi::trap::TrapCode;
 
+/// What an access to a guard-page memory carries. It needs no entry in an object's trap table:
+/// a fault in the guards of the instance means nothing else.
+pub(crate) const GUARD_PAGE_ACCESS: ir::TrapCode = ir::TrapCode::HEAP_OUT_OF_BOUNDS;
+
 /// The code that explicit traps carry through Cranelift.
 pub(crate) const fn to_cranelift(code: TrapCode) -> ir::TrapCode {
     ir::TrapCode::unwrap_user(code as u8)
@@ -24,10 +28,9 @@ pub(crate) fn from_cranelift(code: ir::TrapCode) -> Option<TrapCode> {
     })
 }
 
-/// Whether this is an access to a guard-page memory. It needs no entry in an object's trap
-/// table: a fault in the guards of the instance means nothing else.
+/// Whether this is [`GUARD_PAGE_ACCESS`].
 pub(crate) fn is_guard_page_access(code: ir::TrapCode) -> bool {
-    code == ir::TrapCode::HEAP_OUT_OF_BOUNDS
+    code == GUARD_PAGE_ACCESS
 }
 
 #[cfg(test)]

@@ -1,1 +1,231 @@
-//! .
+//! What no single section tells: tables that cannot change, segments that need no code,
+//! functions that can be referred to.
+
+use super::facts::Facts;
+use super::*;
+use cranelift_codegen::entity::EntityRef;
+use std::collections::BTreeSet;
+use wasmparser::Operator;
+
+/// Read-only arrays for indirect calls may take this many bytes in a module; tables beyond
+/// that stay ordinary tables.
+const MAX_CODE_TABLE_BYTES: u64 = 16 << 20;
+
+/// The initial image may grow to this many bytes more than [`IMAGE_FACTOR`] times those of the
+/// segments in it. A module that scatters bytes over its memory cannot blow up the object.
+const MAX_IMAGE_PADDING: u64 = 64 << 20;
+const IMAGE_FACTOR: u64 = 4;
+const IMAGE_PAGE: u64 = 64 << 10;
+
+/// Completes the model with what follows from all of it.
+pub(super) fn finish(module: &mut ModuleInfo<'_>, facts: Facts) -> wasmparser::Result<()> {
+    for index in &facts.written_globals {
+        module.globals[GlobalIndex::from_u32(*index)].written = true;
+    }
+    for index in &facts.grown_memories {
+        module.memories[MemoryIndex::from_u32(*index)].grown = true;
+    }
+    for index in &facts.grown_tables {
+        module.tables[TableIndex::from_u32(*index)].grown = true;
+    }
+    for index in &facts.used_data {
+        module.data[DataIndex::from_u32(*index)].used = true;
+    }
+    for index in &facts.used_elements {
+        module.elements[ElemIndex::from_u32(*index)].used = true;
+    }
+    let elements_may_trap = fold_elements(module, &facts);
+    fold_data(module, elements_may_trap);
+    find_referred_functions(module, &facts)
+}
+
+/// Finds the tables that no one can change. Returns whether an active element segment may trap
+/// at instantiation.
+fn fold_elements(module: &mut ModuleInfo<'_>, facts: &Facts) -> bool {
+    let mut candidates = candidates(module, facts);
+    let mut may_trap = false;
+    for segment in module.elements.values() {
+        let ElementMode::Active { table, offset } = &segment.mode else {
+            continue;
+        };
+        let len = u64::from(segment.items.len());
+        let in_bounds = known_range(offset, len, Some(module.tables[*table].min)).is_some();
+        may_trap |= !in_bounds;
+        // What comes after a trap must not be seen by anyone.
+        if may_trap || matches!(segment.items, ElementItems::Values(_)) {
+            candidates.remove(table);
+        }
+    }
+    module.code_tables = code_tables(module, facts, &candidates);
+    make_immutable(module, &candidates);
+    may_trap
+}
+
+/// The tables that could be immutable, but for their segments.
+fn candidates(module: &ModuleInfo<'_>, facts: &Facts) -> BTreeSet<TableIndex> {
+    let mut bytes = 0u64;
+    let mut room_for = |index: TableIndex, table: &Table<'_>| {
+        let types = facts
+            .indirect_calls
+            .range((index.as_u32(), 0)..=(index.as_u32(), u32::MAX));
+        let size = table.min.saturating_add(1).saturating_mul(4);
+        let types = types.count().max(1) as u64;
+        bytes = bytes.saturating_add(size.saturating_mul(types));
+        bytes <= MAX_CODE_TABLE_BYTES
+    };
+    let candidates = module.tables.iter().filter(|(index, table)| {
+        let known_init = matches!(
+            table.init,
+            Init::Value(ConstValue::Null | ConstValue::Func(_))
+        );
+        !table.imported
+            && !table.exported
+            && table.holds_func_refs()
+            && known_init
+            && !facts.touched_tables.contains(&index.as_u32())
+            && room_for(*index, table)
+    });
+    candidates.map(|(index, _)| index).collect()
+}
+
+fn code_tables(
+    module: &ModuleInfo<'_>,
+    facts: &Facts,
+    immutable: &BTreeSet<TableIndex>,
+) -> Vec<CodeTable> {
+    let of_call = |&(table, ty): &(u32, u32)| CodeTable {
+        table: TableIndex::from_u32(table),
+        ty: module.canonical(TypeIndex::from_u32(ty)),
+    };
+    let calls = facts.indirect_calls.iter().map(of_call);
+    let tables: BTreeSet<_> = calls
+        .filter(|call| immutable.contains(&call.table))
+        .collect();
+    tables.into_iter().collect()
+}
+
+/// Gives tables their contents, and takes away the segments that they come from.
+fn make_immutable(module: &mut ModuleInfo<'_>, tables: &BTreeSet<TableIndex>) {
+    for index in tables {
+        let table = &mut module.tables[*index];
+        let first = match table.init {
+            Init::Value(ConstValue::Func(function)) => Some(function),
+            _ => None,
+        };
+        table.immutable = Some(vec![first; table.min as usize]);
+    }
+    for segment in module.elements.values_mut() {
+        let ElementMode::Active { table, offset } = &segment.mode else {
+            continue;
+        };
+        let Some(contents) = &mut module.tables[*table].immutable else {
+            continue;
+        };
+        let ElementItems::Functions(items) = &segment.items else {
+            continue;
+        };
+        let len = items.len() as u64;
+        if let Some(start) = known_range(offset, len, Some(contents.len() as u64)) {
+            let start = start as usize;
+            contents[start..start + items.len()].copy_from_slice(items);
+            segment.folded = true;
+        }
+    }
+}
+
+/// The start of `len` cells at `offset`, if it is known and they end at or before `end`.
+fn known_range(offset: &Init<'_>, len: u64, end: Option<u64>) -> Option<u64> {
+    let Init::Value(value) = offset else {
+        return None;
+    };
+    let start = value.index()?;
+    let past = start.checked_add(len)?;
+    (past <= end.unwrap_or(u64::MAX)).then_some(start)
+}
+
+/// Folds active data segments into the initial image, up to the first that could trap.
+fn fold_data(module: &mut ModuleInfo<'_>, mut may_trap: bool) {
+    let mut pages = BTreeSet::new();
+    let mut bytes = 0;
+    for segment in module.data.values_mut() {
+        let DataMode::Active { memory, offset } = &segment.mode else {
+            continue;
+        };
+        let info = &module.memories[*memory];
+        let len = segment.bytes.len() as u64;
+        let Some(start) = known_range(offset, len, info.min_bytes()) else {
+            may_trap = true;
+            continue;
+        };
+        if may_trap || info.imported {
+            continue;
+        }
+        bytes += len;
+        if len > 0 {
+            let last = (start + len - 1) / IMAGE_PAGE;
+            pages.extend((start / IMAGE_PAGE..=last).map(|page| (*memory, page)));
+        }
+        if pages.len() as u64 * IMAGE_PAGE > bytes * IMAGE_FACTOR + MAX_IMAGE_PADDING {
+            // This one and all that follow are copied at instantiation, in their order.
+            may_trap = true;
+            continue;
+        }
+        segment.folded = true;
+    }
+}
+
+/// Marks the functions that a reference can come into being to.
+fn find_referred_functions(module: &mut ModuleInfo<'_>, facts: &Facts) -> wasmparser::Result<()> {
+    let mut referred: BTreeSet<_> = facts
+        .referred_functions
+        .iter()
+        .map(|index| FuncIndex::from_u32(*index))
+        .collect();
+    for global in module.globals.values() {
+        if let Some(init) = &global.init {
+            refer(init, &mut referred)?;
+        }
+    }
+    for table in module
+        .tables
+        .values()
+        .filter(|table| table.immutable.is_none())
+    {
+        refer(&table.init, &mut referred)?;
+    }
+    for segment in module.elements.values() {
+        match &segment.items {
+            ElementItems::Functions(items) if segment.needed_at_run_time() => {
+                referred.extend(items.iter().flatten());
+            }
+            ElementItems::Functions(_) => {}
+            ElementItems::Values(values) => {
+                for value in values {
+                    refer(value, &mut referred)?;
+                }
+            }
+        }
+    }
+    for (index, function) in module.functions.iter_mut() {
+        function.needs_func_ref = function.export_name.is_some() || referred.contains(&index);
+    }
+    Ok(())
+}
+
+/// Adds the functions that an initialiser refers to.
+fn refer(init: &Init<'_>, referred: &mut BTreeSet<FuncIndex>) -> wasmparser::Result<()> {
+    match init {
+        Init::Value(ConstValue::Func(index)) => {
+            referred.insert(*index);
+        }
+        Init::Value(_) => {}
+        Init::Expr(expr) => {
+            for op in expr.get_operators_reader() {
+                if let Operator::RefFunc { function_index } = op? {
+                    referred.insert(FuncIndex::new(function_index as usize));
+                }
+            }
+        }
+    }
+    Ok(())
+}

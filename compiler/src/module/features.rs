@@ -1,6 +1,7 @@
 //! Which proposals are supported, and the names of those that are not.
 
-use wasmparser::{Operator, WasmFeatures};
+use crate::error::CompileError;
+use wasmparser::{Operator, Validator, WasmFeatures};
 
 /// What validation allows: WebAssembly 2.0 and the proposals that the compiler translates.
 pub(crate) const SUPPORTED: WasmFeatures = WasmFeatures::WASM2
@@ -39,11 +40,57 @@ const REFUSED: [(WasmFeatures, &str); 12] = [
 ];
 
 /// The name of a proposal that is not supported.
-pub(super) fn name(feature: WasmFeatures) -> &'static str {
-    REFUSED
-        .iter()
-        .find(|(refused, _)| feature.intersects(*refused))
-        .map_or("a proposal that is not supported", |(_, name)| name)
+fn name(feature: WasmFeatures) -> Option<&'static str> {
+    let mut refused = REFUSED.iter();
+    let (_, name) = refused.find(|(refused, _)| feature.intersects(*refused))?;
+    Some(name)
+}
+
+/// Components have a version of their own in the header, and nothing else in common with
+/// modules.
+pub(super) fn refuse_component(wasm: &[u8]) -> Result<(), CompileError> {
+    match wasm.get(..8) {
+        Some(b"\0asm\x0d\0\x01\0") => Err(CompileError::Unsupported {
+            feature: "the component model",
+            offset: 4,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Finds out who is to blame for an error of validation: a module that is valid with every
+/// proposal there is is not invalid, but uses one that is not supported.
+pub(super) fn blame(wasm: &[u8], error: wasmparser::Error) -> CompileError {
+    let missing = error.missing_wasm_feature();
+    match validate(wasm, WasmFeatures::all()) {
+        Ok(()) => CompileError::Unsupported {
+            feature: missing
+                .and_then(name)
+                .or_else(|| sufficient(wasm))
+                .unwrap_or("a proposal that is not supported"),
+            offset: error.offset(),
+        },
+        Err(real) => {
+            // Where only a proposal was missing, the fault is elsewhere.
+            let error = if missing.is_some() { real } else { error };
+            CompileError::Invalid {
+                offset: error.offset(),
+                message: error.message().to_owned(),
+            }
+        }
+    }
+}
+
+/// The name of the one proposal that makes the module valid.
+fn sufficient(wasm: &[u8]) -> Option<&'static str> {
+    let with = |feature: WasmFeatures| validate(wasm, SUPPORTED.union(feature)).is_ok();
+    let (_, name) = REFUSED.iter().find(|(feature, _)| with(*feature))?;
+    Some(name)
+}
+
+fn validate(wasm: &[u8], features: WasmFeatures) -> wasmparser::Result<()> {
+    let mut validator = Validator::new_with_features(features);
+    validator.validate_all(wasm).map(drop)
 }
 
 macro_rules! operator_features {

@@ -1,13 +1,387 @@
-//! .
-use super::ModuleInfo;
+//! Reading the sections of a module, each validated before it is looked at.
+
+use super::analysis;
+use super::const_expr::{self, ConstValue, Init};
+use super::facts::{self, Body};
+use super::features::{self, SUPPORTED};
+use super::*;
 use crate::error::CompileError;
+use cranelift_codegen::entity::EntityRef;
+use wasmparser::{
+    CompositeInnerType, ExternalKind, KnownCustom, Name, Parser, Payload, TableInit, TypeRef,
+    ValidPayload, Validator,
+};
+
+/// Source locations are 32 bits wide.
+const MAX_MODULE_SIZE: u64 = u32::MAX as u64 - 1;
 
 impl<'a> ModuleInfo<'a> {
     /// Parses, validates and analyses a module. Runs in the rayon pool it is called in.
+    ///
+    /// # Errors
+    ///
+    /// The module is invalid, uses what is not supported, or is too large.
     pub(crate) fn read(wasm: &'a [u8]) -> Result<ModuleInfo<'a>, CompileError> {
-        let _ = wasm;
-        Err(CompileError::Internal {
-            message: String::new(),
+        if wasm.len() as u64 > MAX_MODULE_SIZE {
+            let what = "modules of 4 GiB and more are not supported".to_owned();
+            return Err(CompileError::TooLarge { what });
+        }
+        features::refuse_component(wasm)?;
+        let blame = |error| features::blame(wasm, error);
+        let (mut module, bodies) = read_sections(wasm).map_err(blame)?;
+        let facts = facts::validate_bodies(bodies).map_err(blame)?;
+        analysis::finish(&mut module, facts).map_err(blame)?;
+        Ok(module)
+    }
+
+    fn empty() -> Self {
+        ModuleInfo {
+            name: None,
+            types: PrimaryMap::new(),
+            imports: Vec::new(),
+            functions: PrimaryMap::new(),
+            tables: PrimaryMap::new(),
+            memories: PrimaryMap::new(),
+            globals: PrimaryMap::new(),
+            exports: Vec::new(),
+            elements: PrimaryMap::new(),
+            data: PrimaryMap::new(),
+            start: None,
+            customs: Vec::new(),
+            imported: Imported::default(),
+            code_tables: Vec::new(),
+        }
+    }
+}
+
+/// Reads and validates everything but the bodies of functions.
+fn read_sections(wasm: &[u8]) -> wasmparser::Result<(ModuleInfo<'_>, Vec<Body<'_>>)> {
+    let mut module = ModuleInfo::empty();
+    let mut bodies = Vec::new();
+    let mut validator = Validator::new_with_features(SUPPORTED);
+    let mut parser = Parser::new(0);
+    parser.set_features(SUPPORTED);
+    for payload in parser.parse_all(wasm) {
+        let payload = payload?;
+        match validator.payload(&payload)? {
+            ValidPayload::Ok | ValidPayload::Parser(_) => {}
+            ValidPayload::Func(func, body) => {
+                module.functions[FuncIndex::from_u32(func.index)].body = Some(body.clone());
+                bodies.push(Body { func, body });
+            }
+            ValidPayload::End(types) => module.set_canonical_types(&types),
+        }
+        module.read_payload(payload)?;
+    }
+    Ok((module, bodies))
+}
+
+impl<'a> ModuleInfo<'a> {
+    fn read_payload(&mut self, payload: Payload<'a>) -> wasmparser::Result<()> {
+        match payload {
+            Payload::TypeSection(section) => self.read_types(section),
+            Payload::ImportSection(section) => section
+                .into_imports()
+                .try_for_each(|import| import.map(|import| self.add_import(import))),
+            Payload::FunctionSection(section) => section
+                .into_iter()
+                .try_for_each(|ty| ty.map(|ty| self.add_function(ty))),
+            Payload::TableSection(section) => section
+                .into_iter()
+                .try_for_each(|table| self.add_table(table?)),
+            Payload::MemorySection(section) => section
+                .into_iter()
+                .try_for_each(|ty| ty.map(|ty| self.add_memory(ty, false))),
+            Payload::GlobalSection(section) => section
+                .into_iter()
+                .try_for_each(|global| self.add_global(global?)),
+            Payload::ExportSection(section) => section
+                .into_iter()
+                .try_for_each(|export| export.map(|export| self.add_export(export))),
+            Payload::ElementSection(section) => section
+                .into_iter()
+                .try_for_each(|segment| self.add_element_segment(segment?)),
+            Payload::DataSection(section) => section
+                .into_iter()
+                .try_for_each(|segment| self.add_data_segment(segment?)),
+            Payload::StartSection { func, .. } => {
+                self.start = Some(FuncIndex::from_u32(func));
+                Ok(())
+            }
+            Payload::CustomSection(section) => {
+                self.read_custom(&section);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read_types(&mut self, section: wasmparser::TypeSectionReader<'a>) -> wasmparser::Result<()> {
+        for group in section {
+            for ty in group?.into_types() {
+                let canonical = self.types.next_key();
+                // All other types belong to proposals that validation refuses.
+                let (params, results) = match ty.composite_type.inner {
+                    CompositeInnerType::Func(ty) => (ty.params().into(), ty.results().into()),
+                    _ => Default::default(),
+                };
+                self.types.push(FuncType {
+                    params,
+                    results,
+                    canonical,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out which types are the same.
+    fn set_canonical_types(&mut self, types: &wasmparser::types::Types) {
+        let types = types.as_ref();
+        let mut first = std::collections::HashMap::new();
+        for (index, ty) in self.types.iter_mut() {
+            let id = types.core_type_at_in_module(index.as_u32());
+            ty.canonical = *first.entry(id).or_insert(index);
+        }
+    }
+
+    fn add_import(&mut self, import: wasmparser::Import<'a>) {
+        let entity = match import.ty {
+            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                self.imported.functions += 1;
+                self.add_function(ty);
+                Entity::Function(FuncIndex::new(self.functions.len() - 1))
+            }
+            TypeRef::Table(ty) => {
+                self.imported.tables += 1;
+                Entity::Table(self.push_table(ty, Init::Value(ConstValue::Null), true))
+            }
+            TypeRef::Memory(ty) => {
+                self.imported.memories += 1;
+                self.add_memory(ty, true);
+                Entity::Memory(MemoryIndex::new(self.memories.len() - 1))
+            }
+            TypeRef::Global(ty) => {
+                self.imported.globals += 1;
+                Entity::Global(self.push_global(ty, None))
+            }
+            // Validation refuses them.
+            TypeRef::Tag(_) => return,
+        };
+        self.imports.push(Import {
+            module: import.module,
+            name: import.name,
+            entity,
+        });
+    }
+
+    fn add_function(&mut self, ty: u32) {
+        self.functions.push(Function {
+            ty: TypeIndex::from_u32(ty),
+            body: None,
+            name: None,
+            export_name: None,
+            needs_func_ref: false,
+        });
+    }
+
+    fn add_table(&mut self, table: wasmparser::Table<'a>) -> wasmparser::Result<()> {
+        let init = match table.init {
+            TableInit::RefNull => Init::Value(ConstValue::Null),
+            TableInit::Expr(expr) => const_expr::evaluate(expr, &self.globals)?,
+        };
+        self.push_table(table.ty, init, false);
+        Ok(())
+    }
+
+    fn push_table(
+        &mut self,
+        ty: wasmparser::TableType,
+        init: Init<'a>,
+        imported: bool,
+    ) -> TableIndex {
+        self.tables.push(Table {
+            elem: ty.element_type,
+            min: ty.initial,
+            max: ty.maximum,
+            index64: ty.table64,
+            init,
+            imported,
+            exported: false,
+            grown: false,
+            immutable: None,
         })
+    }
+
+    fn add_memory(&mut self, ty: wasmparser::MemoryType, imported: bool) {
+        let page_size_log2 = ty.page_size_log2.unwrap_or(16);
+        let first_own = self.memories.is_empty() && !imported;
+        let guarded = first_own && !ty.memory64 && !ty.shared && page_size_log2 == 16;
+        self.memories.push(Memory {
+            min: ty.initial,
+            max: ty.maximum,
+            index64: ty.memory64,
+            page_size_log2,
+            imported,
+            exported: false,
+            grown: false,
+            bounds: if guarded {
+                Bounds::GuardPages
+            } else {
+                Bounds::Checked
+            },
+        });
+    }
+
+    fn add_global(&mut self, global: wasmparser::Global<'a>) -> wasmparser::Result<()> {
+        let init = const_expr::evaluate(global.init_expr, &self.globals)?;
+        self.push_global(global.ty, Some(init));
+        Ok(())
+    }
+
+    fn push_global(&mut self, ty: wasmparser::GlobalType, init: Option<Init<'a>>) -> GlobalIndex {
+        self.globals.push(Global {
+            ty: ty.content_type,
+            mutable: ty.mutable,
+            exported: false,
+            written: false,
+            init,
+        })
+    }
+
+    fn add_export(&mut self, export: wasmparser::Export<'a>) {
+        let index = export.index;
+        let entity = match export.kind {
+            ExternalKind::Func | ExternalKind::FuncExact => {
+                let index = FuncIndex::from_u32(index);
+                self.functions[index].export_name.get_or_insert(export.name);
+                Entity::Function(index)
+            }
+            ExternalKind::Table => {
+                let index = TableIndex::from_u32(index);
+                self.tables[index].exported = true;
+                Entity::Table(index)
+            }
+            ExternalKind::Memory => {
+                let index = MemoryIndex::from_u32(index);
+                self.memories[index].exported = true;
+                Entity::Memory(index)
+            }
+            ExternalKind::Global => {
+                let index = GlobalIndex::from_u32(index);
+                self.globals[index].exported = true;
+                Entity::Global(index)
+            }
+            // Validation refuses them.
+            ExternalKind::Tag => return,
+        };
+        self.exports.push(Export {
+            name: export.name,
+            entity,
+        });
+    }
+
+    fn add_element_segment(&mut self, segment: wasmparser::Element<'a>) -> wasmparser::Result<()> {
+        let mode = match segment.kind {
+            wasmparser::ElementKind::Passive => ElementMode::Passive,
+            wasmparser::ElementKind::Declared => ElementMode::Declared,
+            wasmparser::ElementKind::Active {
+                table_index,
+                offset_expr,
+            } => ElementMode::Active {
+                table: TableIndex::from_u32(table_index.unwrap_or(0)),
+                offset: const_expr::evaluate(offset_expr, &self.globals)?,
+            },
+        };
+        let (ty, items) = self.read_elements(segment.items)?;
+        self.elements.push(ElementSegment {
+            ty,
+            items,
+            mode,
+            offset: segment.range.start,
+            used: false,
+            folded: false,
+        });
+        Ok(())
+    }
+
+    fn read_elements(
+        &self,
+        items: wasmparser::ElementItems<'a>,
+    ) -> wasmparser::Result<(RefType, ElementItems<'a>)> {
+        let (ty, exprs) = match items {
+            wasmparser::ElementItems::Functions(indices) => {
+                let functions = indices
+                    .into_iter()
+                    .map(|index| Ok(Some(FuncIndex::from_u32(index?))))
+                    .collect::<wasmparser::Result<_>>()?;
+                let ty = RefType::FUNC;
+                return Ok((ty, ElementItems::Functions(functions)));
+            }
+            wasmparser::ElementItems::Expressions(ty, exprs) => (ty, exprs),
+        };
+        let values = exprs
+            .into_iter()
+            .map(|expr| const_expr::evaluate(expr?, &self.globals))
+            .collect::<wasmparser::Result<Vec<_>>>()?;
+        let functions = values
+            .iter()
+            .map(|value| match value {
+                Init::Value(ConstValue::Func(index)) => Some(Some(*index)),
+                Init::Value(ConstValue::Null) => Some(None),
+                _ => None,
+            })
+            .collect::<Option<Vec<_>>>();
+        Ok(match functions {
+            Some(functions) => (ty, ElementItems::Functions(functions)),
+            None => (ty, ElementItems::Values(values)),
+        })
+    }
+
+    fn add_data_segment(&mut self, segment: wasmparser::Data<'a>) -> wasmparser::Result<()> {
+        let mode = match segment.kind {
+            wasmparser::DataKind::Passive => DataMode::Passive,
+            wasmparser::DataKind::Active {
+                memory_index,
+                offset_expr,
+            } => DataMode::Active {
+                memory: MemoryIndex::from_u32(memory_index),
+                offset: const_expr::evaluate(offset_expr, &self.globals)?,
+            },
+        };
+        self.data.push(DataSegment {
+            bytes: segment.data,
+            mode,
+            offset: segment.range.start,
+            used: false,
+            folded: false,
+        });
+        Ok(())
+    }
+
+    /// Custom sections cannot make a module invalid: what does not read well is left out.
+    fn read_custom(&mut self, section: &wasmparser::CustomSectionReader<'a>) {
+        let KnownCustom::Name(names) = section.as_known() else {
+            self.customs.push(CustomSection {
+                name: section.name(),
+                bytes: section.data(),
+            });
+            return;
+        };
+        for subsection in names {
+            match subsection {
+                Ok(Name::Module { name, .. }) => self.name = Some(name),
+                Ok(Name::Function(names)) => {
+                    for naming in names.map_while(Result::ok) {
+                        let index = FuncIndex::from_u32(naming.index);
+                        if let Some(function) = self.functions.get_mut(index) {
+                            function.name = Some(naming.name);
+                        }
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
     }
 }

@@ -72,7 +72,7 @@ impl FuncTranslator<'_> {
         });
     }
 
-    fn append_params(&mut self, block: Block, types: &[ValType]) {
+    pub(super) fn append_params(&mut self, block: Block, types: &[ValType]) {
         for ty in types {
             self.builder.append_block_param(block, clif_type(*ty));
         }
@@ -200,7 +200,7 @@ impl FuncTranslator<'_> {
         self.builder.ins().jump(exit, &args);
     }
 
-    fn push_block_params(&mut self, block: Block) {
+    pub(super) fn push_block_params(&mut self, block: Block) {
         self.stack
             .extend_from_slice(self.builder.block_params(block));
     }

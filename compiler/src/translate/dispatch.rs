@@ -3,12 +3,16 @@
 //! The tables of those that are stand at the top of their files: `numeric`, `convert` and `simd`.
 //! What no table knows is refused by name.
 
+use super::call::CallKind::{Normal, Tail};
 use super::func::FuncTranslator;
+use super::memory::Narrow::{S8, S16, S32, U8, U16, U32};
 use super::{convert, numeric, simd};
 use crate::error::CompileError;
+use cranelift_codegen::ir::types::{F32, F64, I32, I64};
 use wasmparser::Operator;
 
 /// Translates one operator that can be reached.
+#[rustfmt::skip]
 pub(super) fn translate_operator(
     t: &mut FuncTranslator<'_>,
     op: &Operator<'_>,
@@ -30,6 +34,68 @@ pub(super) fn translate_operator(
         Operator::Return => t.translate_return(),
         Operator::Drop => t.pop_n(1),
         Operator::Select | Operator::TypedSelect { .. } => t.translate_select(),
+
+        // Calls.
+        Operator::Call { function_index } => t.translate_call(*function_index, Normal),
+        Operator::CallIndirect { type_index, table_index } => t.translate_call_indirect(*type_index, *table_index, Normal),
+        Operator::CallRef { type_index } => t.translate_call_ref(*type_index, Normal),
+        Operator::ReturnCall { function_index } => t.translate_call(*function_index, Tail),
+        Operator::ReturnCallIndirect { type_index, table_index } => t.translate_call_indirect(*type_index, *table_index, Tail),
+        Operator::ReturnCallRef { type_index } => t.translate_call_ref(*type_index, Tail),
+
+        // Variables.
+        Operator::LocalGet { local_index } => t.translate_local_get(*local_index),
+        Operator::LocalSet { local_index } => t.translate_local_set(*local_index),
+        Operator::LocalTee { local_index } => t.translate_local_tee(*local_index),
+        Operator::GlobalGet { global_index } => t.translate_global_get(*global_index),
+        Operator::GlobalSet { global_index } => t.translate_global_set(*global_index),
+
+        // References.
+        Operator::RefNull { .. } => t.translate_ref_null(),
+        Operator::RefIsNull => t.translate_ref_is_null(),
+        Operator::RefFunc { function_index } => t.translate_ref_func(*function_index),
+        Operator::RefAsNonNull => t.translate_ref_as_non_null(),
+
+        // Memory.
+        Operator::I32Load { memarg } => t.translate_load(memarg, I32),
+        Operator::I64Load { memarg } => t.translate_load(memarg, I64),
+        Operator::F32Load { memarg } => t.translate_load(memarg, F32),
+        Operator::F64Load { memarg } => t.translate_load(memarg, F64),
+        Operator::I32Load8S { memarg } => t.translate_load_narrow(memarg, I32, S8),
+        Operator::I32Load8U { memarg } => t.translate_load_narrow(memarg, I32, U8),
+        Operator::I32Load16S { memarg } => t.translate_load_narrow(memarg, I32, S16),
+        Operator::I32Load16U { memarg } => t.translate_load_narrow(memarg, I32, U16),
+        Operator::I64Load8S { memarg } => t.translate_load_narrow(memarg, I64, S8),
+        Operator::I64Load8U { memarg } => t.translate_load_narrow(memarg, I64, U8),
+        Operator::I64Load16S { memarg } => t.translate_load_narrow(memarg, I64, S16),
+        Operator::I64Load16U { memarg } => t.translate_load_narrow(memarg, I64, U16),
+        Operator::I64Load32S { memarg } => t.translate_load_narrow(memarg, I64, S32),
+        Operator::I64Load32U { memarg } => t.translate_load_narrow(memarg, I64, U32),
+        Operator::I32Store { memarg } => t.translate_store(memarg),
+        Operator::I64Store { memarg } => t.translate_store(memarg),
+        Operator::F32Store { memarg } => t.translate_store(memarg),
+        Operator::F64Store { memarg } => t.translate_store(memarg),
+        Operator::I32Store8 { memarg } => t.translate_store_narrow(memarg, 1),
+        Operator::I32Store16 { memarg } => t.translate_store_narrow(memarg, 2),
+        Operator::I64Store8 { memarg } => t.translate_store_narrow(memarg, 1),
+        Operator::I64Store16 { memarg } => t.translate_store_narrow(memarg, 2),
+        Operator::I64Store32 { memarg } => t.translate_store_narrow(memarg, 4),
+        Operator::MemorySize { mem } => t.translate_memory_size(*mem),
+        Operator::MemoryGrow { mem } => t.translate_memory_grow(*mem),
+        Operator::MemoryCopy { dst_mem, src_mem } => t.translate_memory_copy(*dst_mem, *src_mem),
+        Operator::MemoryFill { mem } => t.translate_memory_fill(*mem),
+        Operator::MemoryInit { data_index, mem } => t.translate_memory_init(*mem, *data_index),
+        Operator::DataDrop { data_index } => t.translate_data_drop(*data_index),
+
+        // Tables.
+        Operator::TableGet { table } => t.translate_table_get(*table),
+        Operator::TableSet { table } => t.translate_table_set(*table),
+        Operator::TableSize { table } => t.translate_table_size(*table),
+        Operator::TableGrow { table } => t.translate_table_grow(*table),
+        Operator::TableFill { table } => t.translate_table_fill(*table),
+        Operator::TableCopy { dst_table, src_table } => t.translate_table_copy(*dst_table, *src_table),
+        Operator::TableInit { elem_index, table } => t.translate_table_init(*table, *elem_index),
+        Operator::ElemDrop { elem_index } => t.translate_elem_drop(*elem_index),
 
         _ => return translate_computation(t, op),
     }

@@ -23,11 +23,15 @@ pub(crate) fn translate_function(
     let ty = env.module.func_type(index);
     out.name = UserFuncName::User(super::Namespace::Function.name(index.as_u32()));
     out.signature = wasm_signature(ty);
-    let mut t = FuncTranslator::new(env, ty, FunctionBuilder::new(out, fctx));
+    let mut t = FuncTranslator::new(env, Some(index), ty, FunctionBuilder::new(out, fctx));
     t.read_body(body).map_err(damaged)??;
     t.finish();
     Ok(())
 }
+
+/// A function that grows beyond this many values is refused. (Blocks with a thousand parameters
+/// make a few bytes of wasm that large.)
+const MAX_VALUES: usize = 1 << 24;
 
 /// The error for a body that cannot be read again, though it was validated before.
 pub(super) fn damaged(error: wasmparser::Error) -> CompileError {
@@ -41,6 +45,8 @@ pub(super) fn damaged(error: wasmparser::Error) -> CompileError {
 pub(crate) struct FuncTranslator<'a> {
     /// What is known besides the function.
     pub(super) env: &'a Env<'a>,
+    /// Which function of the module it is, if it is one.
+    pub(super) index: Option<FuncIndex>,
     /// Builds the function.
     pub(super) builder: FunctionBuilder<'a>,
     /// The instance base: the hidden parameter.
@@ -55,6 +61,8 @@ pub(crate) struct FuncTranslator<'a> {
     pub(super) skipped: u32,
     /// Variables of the locals, by their index.
     pub(super) locals: Vec<Variable>,
+    /// Whether this is `init`: what is constant later is being written.
+    pub(super) initialising: bool,
     /// Offset of the current operator in the module.
     pub(super) offset: u64,
     /// The cold blocks that trap.
@@ -70,15 +78,20 @@ pub(crate) struct Cache {
     pub(super) functions: HashMap<(u32, u32), ir::FuncRef>,
     /// Signatures of wasm types, by canonical index.
     pub(super) signatures: HashMap<u32, ir::SigRef>,
-    /// Signatures of runtime functions, by how many parameters and results they have.
-    pub(super) runtime: HashMap<(usize, usize), ir::SigRef>,
+    /// Signatures of runtime functions, by how many arguments they have.
+    pub(super) runtime: HashMap<usize, ir::SigRef>,
     /// Alias regions, by their user id.
     pub(super) regions: HashMap<u32, ir::AliasRegion>,
 }
 
 impl<'a> FuncTranslator<'a> {
     /// Starts a function of type `ty`: entry block, parameters, outermost frame.
-    pub(super) fn new(env: &'a Env<'a>, ty: &FuncType, mut builder: FunctionBuilder<'a>) -> Self {
+    pub(super) fn new(
+        env: &'a Env<'a>,
+        index: Option<FuncIndex>,
+        ty: &FuncType,
+        mut builder: FunctionBuilder<'a>,
+    ) -> Self {
         let entry = builder.create_block();
         builder.append_block_params_for_function_params(entry);
         builder.switch_to_block(entry);
@@ -86,6 +99,7 @@ impl<'a> FuncTranslator<'a> {
         let params = builder.block_params(entry).to_vec();
         let mut t = FuncTranslator {
             env,
+            index,
             builder,
             base: params[0],
             stack: Vec::new(),
@@ -93,6 +107,7 @@ impl<'a> FuncTranslator<'a> {
             reachable: true,
             skipped: 0,
             locals: Vec::new(),
+            initialising: false,
             offset: 0,
             traps: TrapSites::default(),
             cache: Cache::default(),
@@ -104,6 +119,20 @@ impl<'a> FuncTranslator<'a> {
         }
         t.push_function_frame(&ty.results);
         t
+    }
+
+    /// Refuses functions that would take up too much memory.
+    fn check_size(&self) -> Result<(), CompileError> {
+        let dfg = &self.builder.func.dfg;
+        if dfg.num_values() <= MAX_VALUES && dfg.value_lists.capacity() <= 4 * MAX_VALUES {
+            return Ok(());
+        }
+        let name = |index| self.env.module.function_name(index);
+        Err(CompileError::Function {
+            index: self.index.map_or(u32::MAX, FuncIndex::as_u32),
+            name: self.index.and_then(name).map(str::to_owned),
+            message: format!("it has more than {MAX_VALUES} values"),
+        })
     }
 
     /// Reads locals and operators. The outer error is of reading, the inner one of translating.
@@ -124,6 +153,7 @@ impl<'a> FuncTranslator<'a> {
                 dispatch::skip_operator(self, &op);
                 Ok(())
             };
+            let result = result.and_then(|()| self.check_size());
             if result.is_err() {
                 return Ok(result);
             }
