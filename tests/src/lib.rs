@@ -1,1 +1,3 @@
-//! .
+//! What the tests above the crates share.
+
+pub mod spec;

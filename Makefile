@@ -1,0 +1,57 @@
+# The front door. Every target is one or two commands; `make` alone lists them.
+
+CARGO ?= cargo
+PRECAST = target/debug/precast
+OUT = target/example
+
+.PHONY: help run test check spec bench doc ci fuzz bless real
+
+help:
+	@echo 'make run    compile the example to a shared object and run it in a sandbox'
+	@echo 'make test   every test'
+	@echo 'make check  formatting, lints, documentation'
+	@echo 'make spec   the WebAssembly specification suite; SPEC="filter --cpu baseline" chooses'
+	@echo 'make bench  the benchmarks, next to another runtime'
+	@echo 'make doc    the documentation, under target/doc'
+	@echo 'make fuzz   random modules against an interpreter; FUZZ=600 says for how many seconds'
+	@echo 'make real   published WASI programs, downloaded and compared with another runtime'
+	@echo 'make bless  accept what golden tests print now'
+	@echo 'make ci     what .ci/run does: check and test'
+
+run:
+	$(CARGO) build --quiet -p precast-cli
+	@mkdir -p $(OUT)
+	$(PRECAST) compile examples/wordfreq/wordfreq.wasm -o $(OUT)/wordfreq.so
+	$(PRECAST) run --dir examples/wordfreq::/text:ro --dir $(OUT)::/out $(OUT)/wordfreq.so -n 6 -o /out/words.csv /text/text.txt
+	echo 'to be or not to be' | $(PRECAST) run $(OUT)/wordfreq.so
+
+test:
+	$(CARGO) test --no-fail-fast
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy -p precast-cli --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
+
+spec:
+	$(CARGO) test --quiet -p precast-tests --test spec -- $(SPEC)
+
+bench:
+	$(CARGO) bench -p precast-benches
+
+doc:
+	$(CARGO) doc --no-deps
+
+FUZZ ?= 60
+fuzz:
+	FUZZ_SECONDS=$(FUZZ) $(CARGO) test --release -p precast-tests --test differential -- --nocapture
+
+bless:
+	BLESS=1 $(CARGO) test --no-fail-fast
+
+real:
+	tests/real/run
+
+ci:
+	.ci/run

@@ -1,0 +1,4 @@
+//! The official specification suite.
+
+pub mod skip;
+pub mod suite;
