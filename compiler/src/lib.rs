@@ -1,12 +1,154 @@
 //! WebAssembly modules to native shared objects, ahead of time.
+//!
+//! [`compile`] takes the bytes of a module and gives the bytes of an object: the same ones on
+//! every host, in every run, with any number of threads.
 #![forbid(unsafe_code)]
 
+mod code;
+mod compile;
+mod cpu;
+mod encode;
 mod error;
 mod helpers;
+mod isa;
 mod layout;
+mod link;
+mod listing;
+mod metadata;
 mod module;
+mod object;
+mod options;
 mod segments;
+mod strings;
+mod stubs;
+mod symbols;
 mod translate;
 mod trap;
+mod unwind;
 
+pub use compile::Progress;
+pub use cpu::Cpu;
 pub use error::CompileError;
+pub use options::{Emit, OptLevel, Options, Target};
+
+use crate::compile::compile_module;
+use crate::layout::Layout;
+use crate::link::Text;
+use crate::metadata::Source;
+use crate::module::ModuleInfo;
+use crate::object::Parts;
+use crate::strings::Strings;
+use crate::translate::Env;
+use rayon::ThreadPool;
+
+/// What a compilation made.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Compiled {
+    /// The object, or the text that was asked for.
+    pub bytes: Vec<u8>,
+    /// Figures about it.
+    pub summary: Summary,
+}
+
+/// Figures about a compilation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// How many functions the module defines.
+    pub functions: u32,
+    /// Bytes of machine code; 0 where text was asked for.
+    pub text_bytes: u64,
+    /// Bytes of initial memory contents.
+    pub image_bytes: u64,
+    /// Bytes of the description of the module that the loader reads.
+    pub metadata_bytes: u64,
+    /// Bytes of unwind tables.
+    pub unwind_bytes: u64,
+}
+
+/// Compiles a module (binary format).
+///
+/// # Errors
+///
+/// See [`CompileError`].
+pub fn compile(wasm: &[u8], options: &Options) -> Result<Compiled, CompileError> {
+    compile_with_progress(wasm, options, &|_| {})
+}
+
+/// [`compile`], telling how far it has got, from any thread.
+///
+/// # Errors
+///
+/// See [`CompileError`].
+pub fn compile_with_progress(
+    wasm: &[u8],
+    options: &Options,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Compiled, CompileError> {
+    let pool = thread_pool(options.jobs)?;
+    let isa = isa::build(options)?;
+    let module = pool.install(|| ModuleInfo::read(wasm))?;
+    let layout = Layout::new(&module)?;
+    let env = Env {
+        module: &module,
+        layout: &layout,
+        isa: &*isa,
+    };
+    let stubs = stubs::unnamed(&module);
+    let mut summary = Summary {
+        functions: compile::own_functions(&module).count() as u32,
+        ..Summary::default()
+    };
+    let bytes = match options.emit {
+        Emit::Clif => listing::clif(&env, &pool, stubs)?,
+        Emit::Asm => listing::asm(&env, &pool, stubs)?,
+        Emit::SharedObject | Emit::Object => {
+            let pieces = compile_module(&env, &pool, stubs, progress)?;
+            let text = Text::new(pieces, metadata::code_table_places(&module))?;
+            let image = segments::static_image(&module, options.target.page_size());
+            let source = Source {
+                wasm,
+                module: &module,
+                layout: &layout,
+                text: &text,
+                image: &image,
+                options,
+            };
+            let parts = assemble(&source)?;
+            summary.text_bytes = u64::from(text.size());
+            summary.image_bytes = image.bytes.len() as u64;
+            summary.metadata_bytes = parts.metadata.bytes().len() as u64;
+            summary.unwind_bytes = parts.unwind.frame_size() + parts.unwind.header_size();
+            object::write(parts, options)?
+        }
+    };
+    Ok(Compiled { bytes, summary })
+}
+
+/// Everything that goes into an object file.
+fn assemble<'a>(source: &Source<'a>) -> Result<Parts<'a>, CompileError> {
+    let mut strings = Strings::new();
+    let metadata = metadata::build(source, &mut strings)?;
+    let symbols = symbols::build(source.module, source.text, strings)?;
+    Ok(Parts {
+        metadata,
+        text: source.text,
+        unwind: source.text.unwind(),
+        image: &source.image.bytes,
+        symbols,
+    })
+}
+
+/// The threads of one compilation.
+fn thread_pool(jobs: usize) -> Result<ThreadPool, CompileError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(jobs)
+        .thread_name(|number| format!("precast-{number}"))
+        // Deeply nested modules recurse in places.
+        .stack_size(16 << 20)
+        .build()
+        .map_err(|error| CompileError::Options {
+            message: format!("cannot start {jobs} threads: {error}"),
+        })
+}

@@ -13,7 +13,7 @@ mod read;
 mod types;
 
 pub(crate) use const_expr::{ConstValue, Init};
-pub(crate) use types::{FuncType, abi_val_type};
+pub(crate) use types::{FuncType, abi_ref_type, abi_val_type};
 
 use cranelift_codegen::entity::{PrimaryMap, entity_impl};
 use std::ops::Range;

@@ -1,0 +1,245 @@
+//! From wasm functions to machine code, in parallel.
+//!
+//! Workers take the largest function that is left; finished code goes to the place of its
+//! function, so that the result is the same however many workers there are. A worker keeps one
+//! function at a time in the compiler's own form: memory use is that of the machine code.
+
+use crate::code::Code;
+use crate::error::CompileError;
+use crate::helpers::Helper;
+use crate::module::{FuncIndex, ModuleInfo};
+use crate::stubs::Stub;
+use crate::translate::{self, Env, Namespace};
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::{UserExternalName, UserFuncName};
+use cranelift_codegen::{CodegenError, Context};
+use cranelift_frontend::FunctionBuilderContext;
+use rayon::ThreadPool;
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Something that becomes one piece of code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unit {
+    /// A function of the module.
+    Function(FuncIndex),
+    /// The function that finishes instantiation.
+    Init,
+    /// A stub.
+    Stub(Stub),
+    /// What the CPU lacks.
+    Helper(Helper),
+}
+
+impl Unit {
+    /// Its symbol in generated code.
+    pub(crate) fn symbol(self) -> UserExternalName {
+        match self {
+            Unit::Function(index) => Namespace::Function.name(index.as_u32()),
+            Unit::Init => Namespace::Init.name(0),
+            Unit::Stub(stub) => stub.symbol(),
+            Unit::Helper(helper) => Namespace::Helper.name(helper as u32),
+        }
+    }
+
+    /// The unit with this symbol; `None` for code tables.
+    pub(crate) fn from_symbol(name: &UserExternalName) -> Option<Unit> {
+        let number = |namespace: Namespace| name.namespace == namespace as u32;
+        if number(Namespace::Function) {
+            Some(Unit::Function(FuncIndex::new(name.index as usize)))
+        } else if number(Namespace::Init) {
+            Some(Unit::Init)
+        } else if number(Namespace::Helper) {
+            Helper::ALL
+                .get(name.index as usize)
+                .map(|helper| Unit::Helper(*helper))
+        } else {
+            Stub::from_symbol(name).map(Unit::Stub)
+        }
+    }
+}
+
+/// How far a compilation has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of function bodies that are compiled.
+    pub done: u64,
+    /// Bytes of all function bodies.
+    pub total: u64,
+}
+
+/// What a worker keeps from one function to the next, for the sake of its allocations.
+pub(crate) struct Worker {
+    builder: FunctionBuilderContext,
+    context: Context,
+}
+
+impl Worker {
+    pub(crate) fn new() -> Worker {
+        Worker {
+            builder: FunctionBuilderContext::new(),
+            context: Context::new(),
+        }
+    }
+
+    /// Translates a unit.
+    pub(crate) fn translate(
+        &mut self,
+        env: &Env<'_>,
+        unit: Unit,
+    ) -> Result<&mut Context, CompileError> {
+        self.context.clear();
+        let out = &mut self.context.func;
+        match unit {
+            Unit::Function(index) => {
+                let body = env.module.functions[index].body.as_ref();
+                let body = body.ok_or_else(|| CompileError::Internal {
+                    message: format!("function {} has no body", index.as_u32()),
+                })?;
+                translate::translate_function(env, index, body, &mut self.builder, out)?;
+            }
+            Unit::Init => translate::translate_init(env, &mut self.builder, out)?,
+            Unit::Stub(stub) => {
+                stub.build(env.module, env.layout, env.isa, &mut self.builder, out);
+            }
+            Unit::Helper(helper) => {
+                *out = helper.build(env.isa, UserFuncName::User(unit.symbol()));
+            }
+        }
+        Ok(&mut self.context)
+    }
+
+    /// Translates and compiles a unit.
+    fn compile(&mut self, env: &Env<'_>, unit: Unit) -> Result<Code, CompileError> {
+        let context = self.translate(env, unit)?;
+        context
+            .compile(env.isa, &mut ControlPlane::default())
+            .map_err(|error| codegen_error(env.module, unit, &error.inner))?;
+        let compiled = context.take_compiled_code();
+        let compiled = compiled.as_ref().ok_or_else(|| CompileError::Internal {
+            message: "the code generator made nothing".to_owned(),
+        })?;
+        Code::new(env.isa, &context.func, compiled)
+    }
+}
+
+/// The error for a unit that cannot be compiled.
+pub(crate) fn codegen_error(
+    module: &ModuleInfo<'_>,
+    unit: Unit,
+    error: &CodegenError,
+) -> CompileError {
+    match (unit, error) {
+        (Unit::Function(index), CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded) => {
+            CompileError::Function {
+                index: index.as_u32(),
+                name: module.function_name(index).map(str::to_owned),
+                message: "it is larger than the code generator can handle".to_owned(),
+            }
+        }
+        _ => CompileError::Internal {
+            message: format!("{unit:?}: {error}"),
+        },
+    }
+}
+
+/// Compiles everything that a module's object consists of, in the order of its text: the
+/// functions by their indices, then the rest.
+pub(crate) fn compile_module(
+    env: &Env<'_>,
+    pool: &ThreadPool,
+    unnamed_stubs: BTreeSet<Stub>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Vec<(UserExternalName, Code)>, CompileError> {
+    let functions: Vec<Unit> = own_functions(env.module).map(Unit::Function).collect();
+    let mut pieces = compile_units(env, pool, functions, progress)?;
+    let mut wanted: BTreeSet<Unit> = unnamed_stubs.into_iter().map(Unit::Stub).collect();
+    if translate::needs_init(env) {
+        wanted.insert(Unit::Init);
+    }
+    let mut made: BTreeSet<Unit> = BTreeSet::new();
+    let mut seen = 0;
+    // What stubs refer to may in turn be stubs.
+    loop {
+        let named = pieces[seen..].iter().flat_map(|(_, code)| code.symbols());
+        wanted.extend(named.filter_map(|name| Unit::from_symbol(&name)));
+        let is_new = |unit: &&Unit| !matches!(unit, Unit::Function(_)) && !made.contains(unit);
+        let new: Vec<Unit> = wanted.iter().filter(is_new).copied().collect();
+        if new.is_empty() {
+            return Ok(pieces);
+        }
+        seen = pieces.len();
+        made.extend(&new);
+        pieces.extend(compile_units(env, pool, new, &|_| {})?);
+    }
+}
+
+/// The functions that have bodies.
+pub(crate) fn own_functions(module: &ModuleInfo<'_>) -> impl Iterator<Item = FuncIndex> {
+    let first = module.imported.functions as usize;
+    (first..module.functions.len()).map(FuncIndex::new)
+}
+
+/// Compiles units, in parallel.
+fn compile_units(
+    env: &Env<'_>,
+    pool: &ThreadPool,
+    units: Vec<Unit>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Vec<(UserExternalName, Code)>, CompileError> {
+    let compile = |worker: &mut Worker, unit| worker.compile(env, unit);
+    let codes = for_each_unit(env.module, pool, &units, progress, compile)?;
+    let symbols = units.into_iter().map(Unit::symbol);
+    Ok(symbols.zip(codes).collect())
+}
+
+/// Makes something of each unit, in parallel, the largest first. The results stand in the order
+/// of the units.
+pub(crate) fn for_each_unit<T: Send + Sync>(
+    module: &ModuleInfo<'_>,
+    pool: &ThreadPool,
+    units: &[Unit],
+    progress: &(dyn Fn(Progress) + Sync),
+    make: impl Fn(&mut Worker, Unit) -> Result<T, CompileError> + Sync,
+) -> Result<Vec<T>, CompileError> {
+    let size = |unit: Unit| match unit {
+        Unit::Function(index) => {
+            let range = module.functions[index].body_range();
+            range.end - range.start
+        }
+        _ => 0,
+    };
+    let mut order: Vec<usize> = (0..units.len()).collect();
+    order.sort_by_key(|&place| std::cmp::Reverse(size(units[place])));
+    let total = units.iter().map(|unit| size(*unit)).sum();
+    let done = AtomicU64::new(0);
+    let next = AtomicUsize::new(0);
+    let places: Vec<OnceLock<Result<T, CompileError>>> =
+        units.iter().map(|_| OnceLock::new()).collect();
+    let work = || {
+        let mut worker = Worker::new();
+        while let Some(&place) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let unit = units[place];
+            let result = make(&mut worker, unit);
+            // Each place is taken once, so that it is still empty.
+            let _ = places[place].set(result);
+            let done = done.fetch_add(size(unit), Ordering::Relaxed) + size(unit);
+            progress(Progress { done, total });
+        }
+    };
+    if units.len() < 2 {
+        work();
+    } else {
+        pool.broadcast(|_| work());
+    }
+    // The first error in the module's order, whichever was met first.
+    let left_out = || CompileError::Internal {
+        message: "a function was left out".to_owned(),
+    };
+    let results = places.into_iter().map(OnceLock::into_inner);
+    results
+        .map(|result| result.unwrap_or_else(|| Err(left_out())))
+        .collect()
+}

@@ -1,0 +1,186 @@
+//! Puts pieces of code in their order, and makes them refer to each other.
+//!
+//! Everything in a text is relative to the program counter, so that it runs wherever it is
+//! mapped, shared by all processes that map it.
+
+use crate::code::{Code, Target};
+use crate::error::CompileError;
+use crate::translate::Namespace;
+use crate::unwind::Unwind;
+use cranelift_codegen::ir::UserExternalName;
+use precast_abi::NONE;
+use std::collections::BTreeMap;
+
+/// What the place of every function is a multiple of.
+const ALIGN: u32 = 16;
+
+/// Fills the gaps between functions: a breakpoint, where nothing should get to.
+const FILLER: u8 = 0xcc;
+
+/// Greatest size of the text: code reaches all of the object by 32-bit distances.
+const MAX_SIZE: u64 = (2 << 30) - (64 << 20);
+
+/// The text of an object: pieces of code, laid out.
+pub(crate) struct Text {
+    pieces: Vec<Piece>,
+    size: u32,
+    /// Text offsets of the functions, by index; [`NONE`] where there is none.
+    functions: Vec<u32>,
+    /// Text offsets of everything else.
+    others: BTreeMap<(u32, u32), u32>,
+    /// Distances from the first code table to each.
+    code_tables: Vec<u32>,
+}
+
+/// A piece of code in its place.
+pub(crate) struct Piece {
+    /// What it is.
+    pub(crate) name: UserExternalName,
+    /// Its text offset.
+    pub(crate) offset: u32,
+    /// The code.
+    pub(crate) code: Code,
+}
+
+/// Addresses of what code refers to. Only their differences count.
+pub(crate) struct Places {
+    /// Of the text.
+    pub(crate) text: u64,
+    /// Of the code tables.
+    pub(crate) code_tables: u64,
+}
+
+impl Text {
+    /// Lays out pieces in the order in which they come. `code_tables` are the distances from
+    /// the first code table to each.
+    pub(crate) fn new(
+        pieces: impl IntoIterator<Item = (UserExternalName, Code)>,
+        code_tables: Vec<u32>,
+    ) -> Result<Text, CompileError> {
+        let mut text = Text {
+            pieces: Vec::new(),
+            size: 0,
+            functions: Vec::new(),
+            others: BTreeMap::new(),
+            code_tables,
+        };
+        for (name, code) in pieces {
+            text.append(name, code)?;
+        }
+        // Never empty, so that it can be mapped.
+        text.size = text.size.max(ALIGN);
+        Ok(text)
+    }
+
+    fn append(&mut self, name: UserExternalName, code: Code) -> Result<(), CompileError> {
+        let start = u64::from(self.size).next_multiple_of(u64::from(code.align.max(ALIGN)));
+        let end = start + code.bytes.len() as u64;
+        if end > MAX_SIZE {
+            return Err(CompileError::TooLarge {
+                what: format!("more than {} MiB of machine code", MAX_SIZE >> 20),
+            });
+        }
+        let offset = start as u32;
+        self.size = end as u32;
+        if name.namespace == Namespace::Function as u32 {
+            let index = name.index as usize;
+            if self.functions.len() <= index {
+                self.functions.resize(index + 1, NONE);
+            }
+            self.functions[index] = offset;
+        } else {
+            self.others.insert((name.namespace, name.index), offset);
+        }
+        self.pieces.push(Piece { name, offset, code });
+        Ok(())
+    }
+
+    /// Size in bytes.
+    pub(crate) fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The pieces, in the order of their places.
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// Text offset of a symbol; [`NONE`] where there is none.
+    pub(crate) fn offset(&self, namespace: Namespace, index: u32) -> u32 {
+        if namespace == Namespace::Function {
+            return self.functions.get(index as usize).copied().unwrap_or(NONE);
+        }
+        let key = (namespace as u32, index);
+        self.others.get(&key).copied().unwrap_or(NONE)
+    }
+
+    /// The unwind tables of the text.
+    pub(crate) fn unwind(&self) -> Unwind {
+        let functions: Vec<_> = self
+            .pieces
+            .iter()
+            .map(|piece| {
+                let size = piece.code.bytes.len() as u32;
+                (piece.offset, size, &piece.code.frame)
+            })
+            .collect();
+        Unwind::new(&functions)
+    }
+
+    /// Appends the text to `out`, made for these places.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, places: &Places) -> Result<(), CompileError> {
+        let start = out.len();
+        for piece in &self.pieces {
+            out.resize(start + piece.offset as usize, FILLER);
+            out.extend_from_slice(&piece.code.bytes);
+            let bytes = &mut out[start + piece.offset as usize..];
+            self.relocate(piece, bytes, places)?;
+        }
+        out.resize(start + self.size as usize, FILLER);
+        Ok(())
+    }
+
+    fn relocate(
+        &self,
+        piece: &Piece,
+        bytes: &mut [u8],
+        places: &Places,
+    ) -> Result<(), CompileError> {
+        for reloc in &piece.code.relocs {
+            let target = match &reloc.target {
+                Target::Local(offset) => places.text + u64::from(piece.offset + offset),
+                Target::Symbol(name) => self.address(name, places)?,
+            };
+            let field = places.text + u64::from(piece.offset + reloc.offset);
+            let value = target
+                .wrapping_sub(field)
+                .wrapping_add_signed(i64::from(reloc.addend)) as i64;
+            let value = i32::try_from(value).map_err(|_| CompileError::TooLarge {
+                what: "two parts of the object are more than 2 GiB apart".to_owned(),
+            })?;
+            let at = reloc.offset as usize;
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn address(&self, name: &UserExternalName, places: &Places) -> Result<u64, CompileError> {
+        let missing = || CompileError::Internal {
+            message: format!("code refers to {name}, which nothing defines"),
+        };
+        if name.namespace == Namespace::CodeTable as u32 {
+            let table = self.code_tables.get(name.index as usize);
+            return Ok(places.code_tables + u64::from(*table.ok_or_else(missing)?));
+        }
+        let offset = if name.namespace == Namespace::Function as u32 {
+            self.offset(Namespace::Function, name.index)
+        } else {
+            let key = (name.namespace, name.index);
+            self.others.get(&key).copied().unwrap_or(NONE)
+        };
+        if offset == NONE {
+            return Err(missing());
+        }
+        Ok(places.text + u64::from(offset))
+    }
+}

@@ -1,0 +1,564 @@
+//! The metadata section of an object: the model of the module, as the records of the ABI.
+
+use crate::encode::{Encode, empty_header};
+use crate::error::CompileError;
+use crate::layout::Layout;
+use crate::link::Text;
+use crate::module::{
+    DataMode, DataSegment, ElementItems, ElementMode, Entity, FuncIndex, ModuleInfo, TypeIndex,
+    abi_ref_type, abi_val_type,
+};
+use crate::options::Options;
+use crate::segments::Image;
+use crate::strings::Strings;
+use crate::translate::Namespace;
+use cranelift_codegen::entity::EntityRef;
+use precast_abi::NONE;
+use precast_abi::instance::{GUARD_RESERVATION, OFFSET_GUARD};
+use precast_abi::object::*;
+use precast_abi::trap::TrapCode;
+use precast_abi::types::ValType;
+use sha2::{Digest, Sha256};
+
+/// What made an object.
+const PRODUCER: &str = concat!("precast ", env!("CARGO_PKG_VERSION"));
+
+/// A metadata section, complete but for the places of text and image.
+pub(crate) struct Metadata {
+    header: ObjectHeader,
+    bytes: Vec<u8>,
+    /// Distances from the first code table to each, and to the end.
+    code_tables: Vec<u32>,
+}
+
+impl Metadata {
+    /// Writes down where text and image have come to lie, for a section at `address`.
+    pub(crate) fn place(&mut self, address: u64, text: Segment, image: Segment) {
+        self.header.text = text;
+        self.header.image = image;
+        let mut header = Vec::with_capacity(size_of::<ObjectHeader>());
+        self.header.encode(&mut header);
+        self.bytes[..header.len()].copy_from_slice(&header);
+        let distance = text.address.wrapping_sub(address) as u32;
+        for entry in self.code_table_entries().collect::<Vec<_>>() {
+            let place = entry.table.wrapping_sub(distance);
+            let value = entry.target.wrapping_sub(place);
+            let at = entry.field as usize;
+            self.bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// The entries of the code tables. Only before [`Metadata::place`].
+    pub(crate) fn code_table_entries(&self) -> impl Iterator<Item = CodeTableEntry> {
+        let start = self.header.code_tables.offset;
+        self.code_tables.windows(2).flat_map(move |table| {
+            (table[0]..table[1]).step_by(4).map(move |distance| {
+                let field = start + distance;
+                let bytes = &self.bytes[field as usize..][..4];
+                CodeTableEntry {
+                    field,
+                    table: start + table[0],
+                    target: u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+                }
+            })
+        })
+    }
+
+    /// The whole section.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The string table: the end of the section.
+    pub(crate) fn strings(&self) -> &[u8] {
+        &self.bytes[self.header.strings.offset as usize..]
+    }
+
+    /// Metadata offset of the code tables.
+    pub(crate) fn code_tables(&self) -> u32 {
+        self.header.code_tables.offset
+    }
+}
+
+/// An entry of a code table: four bytes that hold the distance from the start of the table to
+/// a place in the text.
+pub(crate) struct CodeTableEntry {
+    /// Metadata offset of the entry.
+    pub(crate) field: u32,
+    /// Metadata offset of its table.
+    pub(crate) table: u32,
+    /// Text offset of the place.
+    pub(crate) target: u32,
+}
+
+/// What the metadata tells about.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    /// The module's bytes.
+    pub(crate) wasm: &'a [u8],
+    /// The module.
+    pub(crate) module: &'a ModuleInfo<'a>,
+    /// Layout of its instances.
+    pub(crate) layout: &'a Layout,
+    /// Its machine code.
+    pub(crate) text: &'a Text,
+    /// Initial contents of its memories.
+    pub(crate) image: &'a Image,
+    /// How it was compiled.
+    pub(crate) options: &'a Options,
+}
+
+/// Builds the metadata section. `strings` may hold strings already, and gets all the names.
+pub(crate) fn build<'a>(
+    source: &Source<'a>,
+    strings: &mut Strings<'a>,
+) -> Result<Metadata, CompileError> {
+    let module = source.module;
+    let mut names = Names::new(module, strings)?;
+    let mut b = Builder {
+        header: empty_header(),
+        bytes: vec![0; size_of::<ObjectHeader>()],
+    };
+    b.encode_identity(source);
+    b.encode_types(source)?;
+    b.encode_functions(source, &mut names)?;
+    b.encode_state(source)?;
+    b.encode_segments(source)?;
+    b.encode_traps(source.text)?;
+    b.header.code_tables = b.blob(&encode_code_tables(source)?, 4)?;
+    b.encode_customs(module, &mut names)?;
+    b.finish(names, code_table_places(module))
+}
+
+/// The names, before it is known where the string table will be.
+struct Names<'s, 'a> {
+    strings: &'s mut Strings<'a>,
+    module_name: Span,
+    producer: Span,
+    imports: Vec<ImportRecord>,
+    exports: Vec<ExportRecord>,
+    functions: Vec<Span>,
+    customs: Vec<CustomRecord>,
+}
+
+impl<'s, 'a> Names<'s, 'a> {
+    fn new(module: &ModuleInfo<'a>, strings: &'s mut Strings<'a>) -> Result<Self, CompileError> {
+        let mut imports = Vec::with_capacity(module.imports.len());
+        for import in &module.imports {
+            let (kind, index) = kind_and_index(import.entity);
+            imports.push(ImportRecord {
+                module: strings.intern(import.module)?,
+                name: strings.intern(import.name)?,
+                kind,
+                index,
+            });
+        }
+        let mut sorted: Vec<_> = module.exports.iter().collect();
+        sorted.sort_by_key(|export| export.name);
+        let mut exports = Vec::with_capacity(sorted.len());
+        for export in sorted {
+            let (kind, index) = kind_and_index(export.entity);
+            exports.push(ExportRecord {
+                name: strings.intern(export.name)?,
+                kind,
+                index,
+            });
+        }
+        let mut functions = Vec::with_capacity(module.functions.len());
+        for index in module.functions.keys() {
+            functions.push(strings.intern(module.function_name(index).unwrap_or(""))?);
+        }
+        Ok(Names {
+            module_name: strings.intern(module.name.unwrap_or(""))?,
+            producer: strings.intern(PRODUCER)?,
+            imports,
+            exports,
+            functions,
+            customs: Vec::new(),
+            strings,
+        })
+    }
+}
+
+fn kind_and_index(entity: Entity) -> (u32, u32) {
+    match entity {
+        Entity::Function(index) => (ExternKind::Function as u32, index.as_u32()),
+        Entity::Table(index) => (ExternKind::Table as u32, index.as_u32()),
+        Entity::Memory(index) => (ExternKind::Memory as u32, index.as_u32()),
+        Entity::Global(index) => (ExternKind::Global as u32, index.as_u32()),
+    }
+}
+
+/// A section in the making: the header and what follows it so far.
+struct Builder {
+    header: ObjectHeader,
+    bytes: Vec<u8>,
+}
+
+impl Builder {
+    /// Makes room at a multiple of `align`, and says where.
+    fn align(&mut self, align: usize) -> Result<u32, CompileError> {
+        let start = self.bytes.len().next_multiple_of(align);
+        self.bytes.resize(start, 0);
+        u32::try_from(start).map_err(|_| CompileError::TooLarge {
+            what: "the description of the module exceeds 4 GiB".to_owned(),
+        })
+    }
+
+    /// Appends records.
+    fn records<T: Encode>(&mut self, records: &[T]) -> Result<Span, CompileError> {
+        let offset = self.align(8)?;
+        for record in records {
+            record.encode(&mut self.bytes);
+        }
+        let len = records.len() as u32;
+        Ok(Span { offset, len })
+    }
+
+    /// Appends bytes.
+    fn blob(&mut self, bytes: &[u8], align: usize) -> Result<Span, CompileError> {
+        let offset = self.align(align)?;
+        self.bytes.extend_from_slice(bytes);
+        let len = u32::try_from(bytes.len()).map_err(|_| CompileError::TooLarge {
+            what: "a segment exceeds 4 GiB".to_owned(),
+        })?;
+        Ok(Span { offset, len })
+    }
+
+    fn encode_identity(&mut self, source: &Source<'_>) {
+        let header = &mut self.header;
+        header.arch = source.options.target.arch() as u16;
+        header.os = source.options.target.os() as u16;
+        header.cpu_features = source.options.cpu.features();
+        header.layout = source.layout.regions;
+        header.init = source.text.offset(Namespace::Init, 0);
+        let imported = source.module.imported;
+        header.imported_functions = imported.functions;
+        header.imported_tables = imported.tables;
+        header.imported_memories = imported.memories;
+        header.imported_globals = imported.globals;
+        header.source_hash = Sha256::digest(source.wasm).into();
+        for code in TrapCode::ALL {
+            let stub = source.text.offset(Namespace::TrapStub, code as u32);
+            header.trap_stubs[code as usize] = stub;
+        }
+    }
+
+    fn encode_types(&mut self, source: &Source<'_>) -> Result<(), CompileError> {
+        let mut val_types: Vec<ValType> = Vec::new();
+        let mut types = Vec::with_capacity(source.module.types.len());
+        for ty in source.module.types.values() {
+            let first = val_types.len() as u32;
+            val_types.extend(ty.params.iter().copied().map(abi_val_type));
+            val_types.extend(ty.results.iter().copied().map(abi_val_type));
+            let stub = |namespace| source.text.offset(namespace, ty.canonical.as_u32());
+            types.push(TypeRecord {
+                first,
+                params: ty.params.len() as u32,
+                results: ty.results.len() as u32,
+                enter_stub: stub(Namespace::EnterStub),
+                host_stub: stub(Namespace::HostStub),
+            });
+        }
+        self.header.types = self.records(&types)?;
+        self.header.val_types = self.records(&val_types)?;
+        Ok(())
+    }
+
+    fn encode_functions(
+        &mut self,
+        source: &Source<'_>,
+        names: &mut Names<'_, '_>,
+    ) -> Result<(), CompileError> {
+        let maps = self.encode_address_maps(source)?;
+        let layout = source.layout;
+        let mut records = Vec::with_capacity(source.module.functions.len());
+        for (index, function) in source.module.functions.iter() {
+            let (text_offset, text_size, addr_map) = maps[index.index()];
+            records.push(FunctionRecord {
+                type_index: function.ty.as_u32(),
+                text_offset,
+                text_size,
+                func_ref: layout.func_refs.get(index),
+                import_slot: layout.import_slots.get(index),
+                name: names.functions[index.index()],
+                addr_map,
+            });
+        }
+        // The names become offsets in the section when the place of the strings is known.
+        self.header.functions = self.records(&records)?;
+        Ok(())
+    }
+
+    /// Appends the address maps, and says of every function where its code and its map are.
+    fn encode_address_maps(
+        &mut self,
+        source: &Source<'_>,
+    ) -> Result<Vec<(u32, u32, Span)>, CompileError> {
+        let mut places = vec![(NONE, 0, Span::default()); source.module.functions.len()];
+        for piece in source.text.pieces() {
+            if piece.name.namespace == Namespace::Function as u32 {
+                let map = self.blob(&piece.code.address_map, 1)?;
+                let size = piece.code.bytes.len() as u32;
+                places[piece.name.index as usize] = (piece.offset, size, map);
+            }
+        }
+        Ok(places)
+    }
+
+    /// Tables, memories and globals.
+    fn encode_state(&mut self, source: &Source<'_>) -> Result<(), CompileError> {
+        let (module, layout) = (source.module, source.layout);
+        let tables: Vec<TableRecord> = module
+            .tables
+            .iter()
+            .map(|(index, table)| TableRecord {
+                min: table.min,
+                max: table.max.unwrap_or(0),
+                elem: abi_ref_type(table.elem),
+                flags: flag(table.max.is_some(), TableRecord::HAS_MAX)
+                    | flag(table.index64, TableRecord::INDEX64)
+                    | flag(table.immutable.is_some(), TableRecord::IMMUTABLE),
+                def: layout.tables.get(index),
+                storage: layout.table_storage.get(index),
+            })
+            .collect();
+        let memories: Vec<MemoryRecord> = module
+            .memories
+            .iter()
+            .map(|(index, memory)| {
+                let (reservation, guard) = match memory.bounds {
+                    crate::module::Bounds::GuardPages => (GUARD_RESERVATION, OFFSET_GUARD),
+                    crate::module::Bounds::Checked => (0, 0),
+                };
+                MemoryRecord {
+                    min: memory.min,
+                    max: memory.max.unwrap_or(0),
+                    flags: flag(memory.max.is_some(), MemoryRecord::HAS_MAX)
+                        | flag(memory.index64, MemoryRecord::INDEX64),
+                    page_size_log2: memory.page_size_log2,
+                    def: layout.memories.get(index),
+                    reserved: 0,
+                    reservation,
+                    guard,
+                }
+            })
+            .collect();
+        let globals: Vec<GlobalRecord> = module
+            .globals
+            .iter()
+            .map(|(index, global)| GlobalRecord {
+                ty: abi_val_type(global.ty),
+                mutable: u32::from(global.mutable),
+                cell: layout.globals.get(index),
+            })
+            .collect();
+        self.header.tables = self.records(&tables)?;
+        self.header.memories = self.records(&memories)?;
+        self.header.globals = self.records(&globals)?;
+        self.header.globals_image = self.blob(&layout.globals_image(module), 16)?;
+        Ok(())
+    }
+
+    /// Segments that can still be read, and the initial image.
+    fn encode_segments(&mut self, source: &Source<'_>) -> Result<(), CompileError> {
+        let module = source.module;
+        let mut elements = Vec::with_capacity(module.elements.len());
+        for (index, segment) in module.elements.iter() {
+            let needed = match segment.mode {
+                ElementMode::Passive => segment.used,
+                ElementMode::Declared => false,
+                ElementMode::Active { .. } => !segment.folded,
+            };
+            let functions = match &segment.items {
+                ElementItems::Functions(items) if needed => {
+                    let number = |item: &Option<FuncIndex>| item.map_or(NONE, |f| f.as_u32());
+                    let items: Vec<u32> = items.iter().map(number).collect();
+                    self.records(&items)?
+                }
+                _ => Span::default(),
+            };
+            let values = source.layout.element_values.get(index);
+            let len = if needed { segment.items.len() } else { 0 };
+            elements.push(ElementRecord {
+                elem: abi_ref_type(segment.ty),
+                functions,
+                values,
+                len,
+            });
+        }
+        let mut data = Vec::with_capacity(module.data.len());
+        for segment in module.data.values() {
+            let bytes = self.blob(readable_bytes(segment), 1)?;
+            data.push(DataRecord { bytes });
+        }
+        self.header.elements = self.records(&elements)?;
+        self.header.data = self.records(&data)?;
+        self.header.image_runs = self.records(&source.image.runs)?;
+        Ok(())
+    }
+
+    fn encode_traps(&mut self, text: &Text) -> Result<(), CompileError> {
+        let (mut offsets, mut codes) = (Vec::new(), Vec::new());
+        for piece in text.pieces() {
+            for &(offset, code) in &piece.code.traps {
+                offsets.push(piece.offset + offset);
+                codes.push(code as u8);
+            }
+        }
+        self.header.trap_offsets = self.records(&offsets)?;
+        self.header.trap_codes = self.records(&codes)?;
+        Ok(())
+    }
+
+    fn encode_customs<'a>(
+        &mut self,
+        module: &ModuleInfo<'a>,
+        names: &mut Names<'_, 'a>,
+    ) -> Result<(), CompileError> {
+        for custom in module.customs.iter().filter(|custom| is_kept(custom.name)) {
+            let bytes = self.blob(custom.bytes, 1)?;
+            let name = names.strings.intern(custom.name)?;
+            names.customs.push(CustomRecord { name, bytes });
+        }
+        Ok(())
+    }
+
+    /// Appends the records that only consist of names, and last of all the names themselves.
+    fn finish(
+        mut self,
+        mut names: Names<'_, '_>,
+        code_tables: Vec<u32>,
+    ) -> Result<Metadata, CompileError> {
+        let sizes = size_of_val(names.imports.as_slice())
+            + size_of_val(names.exports.as_slice())
+            + size_of_val(names.customs.as_slice());
+        let end = self.align(8)? as usize + sizes;
+        let strings = u32::try_from(end).map_err(|_| CompileError::TooLarge {
+            what: "the description of the module exceeds 4 GiB".to_owned(),
+        })?;
+        let place = |span: &mut Span| span.offset += strings;
+        for import in &mut names.imports {
+            place(&mut import.module);
+            place(&mut import.name);
+        }
+        names.exports.iter_mut().for_each(|e| place(&mut e.name));
+        names.customs.iter_mut().for_each(|c| place(&mut c.name));
+        place(&mut names.module_name);
+        place(&mut names.producer);
+        self.header.imports = self.records(&names.imports)?;
+        self.header.exports = self.records(&names.exports)?;
+        self.header.customs = self.records(&names.customs)?;
+        self.header.module_name = names.module_name;
+        self.header.producer = names.producer;
+        self.place_function_names(strings);
+        debug_assert_eq!(self.bytes.len(), strings as usize);
+        self.header.strings = self.blob(names.strings.bytes(), 1)?;
+        self.header.metadata_size = self.align(1)?;
+        Ok(Metadata {
+            header: self.header,
+            bytes: self.bytes,
+            code_tables,
+        })
+    }
+
+    /// Adds the place of the strings to the names of the functions.
+    fn place_function_names(&mut self, strings: u32) {
+        let Span { offset, len } = self.header.functions;
+        let record = size_of::<FunctionRecord>();
+        let name = std::mem::offset_of!(FunctionRecord, name);
+        for index in 0..len as usize {
+            let at = offset as usize + index * record + name;
+            if let Some(field) = self.bytes.get_mut(at..at + 4) {
+                let old = u32::from_le_bytes([field[0], field[1], field[2], field[3]]);
+                field.copy_from_slice(&(old + strings).to_le_bytes());
+            }
+        }
+    }
+}
+
+fn flag(condition: bool, flag: u32) -> u32 {
+    if condition { flag } else { 0 }
+}
+
+/// The bytes of a segment that someone can still ask for. One that is part of the image is as
+/// good as dropped, and that is as good as empty.
+fn readable_bytes<'a>(segment: &DataSegment<'a>) -> &'a [u8] {
+    let needed = match segment.mode {
+        DataMode::Passive => segment.used,
+        DataMode::Active { .. } => !segment.folded,
+    };
+    if needed { segment.bytes } else { &[] }
+}
+
+/// Whether a custom section means something to someone who has no wasm file: all but debug
+/// information and what linkers tell each other.
+fn is_kept(name: &str) -> bool {
+    let dropped = [
+        ".debug_",
+        "reloc.",
+        "sourceMappingURL",
+        "external_debug_info",
+    ];
+    name != "name" && name != "linking" && !dropped.iter().any(|start| name.starts_with(start))
+}
+
+/// Distances from the first code table to each, and after the last.
+pub(crate) fn code_table_places(module: &ModuleInfo<'_>) -> Vec<u32> {
+    let mut places = vec![0];
+    let mut end = 0;
+    for table in &module.code_tables {
+        let contents = module.tables[table.table].immutable.as_ref();
+        end += 4 * (contents.map_or(0, Vec::len) as u32 + 1);
+        places.push(end);
+    }
+    places
+}
+
+/// The trap that a `call_indirect` of type `ty` of this element runs into, if it does.
+pub(crate) fn element_trap(
+    module: &ModuleInfo<'_>,
+    ty: TypeIndex,
+    element: Option<FuncIndex>,
+) -> Option<TrapCode> {
+    match element {
+        None => Some(TrapCode::UninitializedElement),
+        Some(function) if module.canonical(module.functions[function].ty) != ty => {
+            Some(TrapCode::IndirectCallTypeMismatch)
+        }
+        Some(_) => None,
+    }
+}
+
+/// The code tables, with text offsets as entries; the last one of each stands for every index
+/// past the end.
+fn encode_code_tables(source: &Source<'_>) -> Result<Vec<u8>, CompileError> {
+    let (module, text) = (source.module, source.text);
+    let mut out = Vec::new();
+    for table in &module.code_tables {
+        let contents = module.tables[table.table].immutable.as_deref();
+        for element in contents.unwrap_or_default() {
+            let symbol = match (element_trap(module, table.ty, *element), element) {
+                (Some(code), _) => text.offset(Namespace::TrapStub, code as u32),
+                (None, Some(function)) if module.is_imported(*function) => {
+                    text.offset(Namespace::ImportThunk, function.as_u32())
+                }
+                (None, Some(function)) => text.offset(Namespace::Function, function.as_u32()),
+                (None, None) => NONE,
+            };
+            encode_target(symbol, &mut out)?;
+        }
+        let past = TrapCode::UndefinedElement as u32;
+        encode_target(text.offset(Namespace::TrapStub, past), &mut out)?;
+    }
+    Ok(out)
+}
+
+fn encode_target(offset: u32, out: &mut Vec<u8>) -> Result<(), CompileError> {
+    if offset == NONE {
+        let message = "a code table refers to code that was not made".to_owned();
+        return Err(CompileError::Internal { message });
+    }
+    offset.encode(out);
+    Ok(())
+}
