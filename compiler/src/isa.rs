@@ -34,9 +34,10 @@ fn shared_flags(opt: OptLevel) -> Result<settings::Flags, SetError> {
     // Functions of many results return them through memory.
     flags.set("enable_multi_ret_implicit_sret", "true")?;
     flags.set("enable_llvm_abi_extensions", "false")?;
-    // Everything that code calls by name is in the object itself.
+    // Everything that code names is in the object itself, in reach. (What Cranelift calls
+    // position-independent code would look for it in a global offset table.)
     flags.set("use_colocated_libcalls", "true")?;
-    flags.set("is_pic", "true")?;
+    flags.set("is_pic", "false")?;
     // A frame that could step over the guard below the stack touches each part of it in order.
     flags.set("enable_probestack", "true")?;
     flags.set("probestack_strategy", "inline")?;
