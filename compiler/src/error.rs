@@ -46,6 +46,17 @@ pub enum CompileError {
     },
 }
 
+impl CompileError {
+    /// What the validator found, on one line whatever it says.
+    pub(crate) fn invalid(error: &wasmparser::Error) -> CompileError {
+        let words: Vec<&str> = error.message().split_whitespace().collect();
+        CompileError::Invalid {
+            offset: error.offset(),
+            message: words.join(" "),
+        }
+    }
+}
+
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -81,3 +92,22 @@ impl fmt::Display for CompileError {
 }
 
 impl std::error::Error for CompileError {}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Options, compile};
+
+    /// The validator prints the bytes that it found and expected on a line each.
+    #[test]
+    fn errors_are_one_line() {
+        for wasm in [
+            &b""[..],
+            b"\0Asm\x01\0\0\0",
+            b"\0asm\x02\0\0\0",
+            b"hello, world",
+        ] {
+            let error = compile(wasm, &Options::default()).expect_err("no module");
+            assert!(!error.to_string().contains('\n'), "{error}");
+        }
+    }
+}

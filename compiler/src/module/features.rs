@@ -73,10 +73,7 @@ pub(super) fn blame(wasm: &[u8], error: wasmparser::Error) -> CompileError {
         Err(real) => {
             // Where only a proposal was missing, the fault is elsewhere.
             let error = if missing.is_some() { real } else { error };
-            CompileError::Invalid {
-                offset: error.offset(),
-                message: error.message().to_owned(),
-            }
+            CompileError::invalid(&error)
         }
     }
 }

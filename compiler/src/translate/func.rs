@@ -35,10 +35,7 @@ const MAX_VALUES: usize = 1 << 24;
 
 /// The error for a body that cannot be read again, though it was validated before.
 pub(super) fn damaged(error: wasmparser::Error) -> CompileError {
-    CompileError::Invalid {
-        offset: error.offset(),
-        message: error.message().to_owned(),
-    }
+    CompileError::invalid(&error)
 }
 
 /// The translation of one function.
