@@ -39,3 +39,8 @@ pub(crate) use env::{Env, Namespace};
 pub(crate) use func::translate_function;
 pub(crate) use init::{needs_init, translate_init};
 pub(crate) use signature::{c_signature, clif_type, wasm_signature};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Tests of translation: golden CLIF, and that every operator has its place.
+//!
+//! `BLESS=1 cargo test -p precast-compiler golden` rewrites the expectations.
+
+use super::testing::{translate, try_translate};
+use crate::error::CompileError;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn golden_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// The CLIF of a module, one function after the other.
+fn clif(wat: &str) -> String {
+    let functions = translate(wat);
+    let texts: Vec<_> = functions
+        .iter()
+        .map(|function| function.display().to_string())
+        .collect();
+    texts.join("\n")
+}
+
+#[test]
+fn golden_clif() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut failures = Vec::new();
+    let mut files: Vec<_> = fs::read_dir(golden_dir())
+        .expect("the folder of golden files")
+        .map(|entry| entry.expect("a file").path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "wat"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for path in files {
+        let wat = fs::read_to_string(&path).expect("a readable file");
+        let found = clif(&wat);
+        let expected_path = path.with_extension("clif");
+        if bless {
+            fs::write(&expected_path, &found).expect("a writable file");
+            continue;
+        }
+        let expected = fs::read_to_string(&expected_path).unwrap_or_default();
+        if found != expected {
+            failures.push(format!("{}:\n{}", path.display(), diff(&expected, &found)));
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{}\nBLESS=1 cargo test -p precast-compiler golden accepts the new text",
+        failures.join("\n")
+    );
+}
+
+/// The first lines that differ, with some that do not.
+fn diff(expected: &str, found: &str) -> String {
+    let common = expected
+        .lines()
+        .zip(found.lines())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let show = |sign: char, text: &str| {
+        let lines = text.lines().skip(common.saturating_sub(2)).take(12);
+        lines
+            .map(|line| format!("{sign} {line}\n"))
+            .collect::<String>()
+    };
+    format!(
+        "at line {}:\n{}{}",
+        common + 1,
+        show('-', expected),
+        show('+', found)
+    )
+}
+
+#[track_caller]
+fn refused(wat: &str) -> CompileError {
+    let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
+    match try_translate(&wasm) {
+        Ok(_) => panic!("accepted"),
+        Err(error) => error,
+    }
+}
+
+#[track_caller]
+fn assert_unsupported(wat: &str, expected: &str) {
+    match refused(wat) {
+        CompileError::Unsupported { feature, offset } => {
+            assert_eq!(feature, expected);
+            assert!(offset > 0);
+        }
+        error => panic!("{error}"),
+    }
+}
+
+#[test]
+fn missing_proposals_are_named() {
+    let gc = "garbage collection";
+    assert_unsupported("(module (type (struct)))", gc);
+    assert_unsupported("(module (func (param anyref)))", gc);
+    assert_unsupported("(module (func (drop (ref.i31 (i32.const 1)))))", gc);
+    assert_unsupported("(module (tag))", "exception handling");
+    assert_unsupported("(module (func (param exnref)))", "exception handling");
+    assert_unsupported("(module (func (try_table)))", "exception handling");
+    assert_unsupported("(module (memory 1 1 shared))", "threads");
+    assert_unsupported(
+        "(module (memory 1) (func (drop (i32.atomic.load (i32.const 0)))))",
+        "threads",
+    );
+    assert_unsupported("(component)", "the component model");
+}
+
+#[test]
+fn invalid_is_not_unsupported() {
+    let error = refused("(module (func (result i32)))");
+    assert!(matches!(error, CompileError::Invalid { .. }), "{error}");
+    // Both: the fault of the module counts.
+    let error = refused("(module (type (struct)) (func (result i32)))");
+    assert!(matches!(error, CompileError::Invalid { .. }), "{error}");
+    for bytes in [&b""[..], b"\0asm", b"\0asm\x01\0\0\0\x0a", b"garbage!"] {
+        let error = try_translate(bytes).map(drop);
+        assert!(
+            matches!(error, Err(CompileError::Invalid { .. })),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn the_first_invalid_function_is_reported() {
+    let mut wat = String::from("(module ");
+    for _ in 0..300 {
+        wat.push_str("(func (result i32) (i32.const 0))");
+    }
+    wat.push_str("(func $a (result i32) (i64.const 0)) (func $b (result i32)))");
+    let first = refused(&wat);
+    for _ in 0..5 {
+        assert_eq!(refused(&wat), first);
+    }
+}
+
+/// A function with `body` in a module with a memory and a table.
+fn with_body(body: &[u8]) -> Vec<u8> {
+    let mut code = vec![0];
+    code.extend_from_slice(body);
+    code.push(0x0b);
+    let leb = |mut n: usize| {
+        let mut out = Vec::new();
+        while n >= 0x80 {
+            out.push(n as u8 | 0x80);
+            n >>= 7;
+        }
+        out.push(n as u8);
+        out
+    };
+    let mut entry = leb(code.len());
+    entry.extend(code);
+    let mut section = vec![1];
+    section.extend(entry);
+    let mut wasm =
+        b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\x0a".to_vec();
+    wasm.extend(leb(section.len()));
+    wasm.extend(section);
+    wasm
+}
+
+#[test]
+fn deep_nesting_does_not_use_the_stack_of_the_host() {
+    const DEPTH: usize = 20_000;
+    let mut body = [0x02, 0x40].repeat(DEPTH);
+    body.extend([0x0b].repeat(DEPTH));
+    try_translate(&with_body(&body)).expect("blocks nest");
+    // Loops in code that cannot be reached.
+    let mut body = vec![0x00];
+    body.extend([0x03, 0x40].repeat(DEPTH));
+    body.extend([0x0b].repeat(DEPTH));
+    try_translate(&with_body(&body)).expect("unreachable loops nest");
+}
+
+#[test]
+fn a_branch_table_of_a_million_entries_is_one_table() {
+    let mut body = vec![0x02, 0x40, 0x02, 0x40, 0x41, 0x00, 0x0e];
+    body.extend([0xc0, 0x84, 0x3d]); // 1,000,000
+    body.extend([0x00, 0x01].repeat(500_000));
+    body.extend([0x00, 0x0b, 0x0b]);
+    try_translate(&with_body(&body)).expect("large tables are fine");
+}
+
+#[test]
+fn fifty_thousand_locals_are_fine() {
+    let wat = format!(
+        "(module (func (local {}) (loop (local.set 49999 (local.get 0)) (br_if 0 (local.get 1)))))",
+        "i32 ".repeat(50_000)
+    );
+    translate(&wat);
+}
+
+#[test]
+fn functions_with_too_many_values_are_refused() {
+    let results = "i32 ".repeat(1000);
+    let mut wat = format!(
+        "(module (type $t (func (result {results}))) (type $p (func (param {results}) (result {results})))
+         (func $f (type $t) unreachable) (func (type $t) (call $f)"
+    );
+    for _ in 0..20_000 {
+        wat.push_str("(block (type $p) (br_if 0 (i32.const 1)))");
+    }
+    wat.push_str("))");
+    match refused(&wat) {
+        CompileError::Function { index: 1, .. } => {}
+        error => panic!("{error}"),
+    }
+}

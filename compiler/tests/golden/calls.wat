@@ -1,0 +1,18 @@
+;; Direct calls, imports, references, tail calls, many results.
+(module
+  (import "m" "f" (func $imported (param i32) (result i32)))
+  (type $unary (func (param i32) (result i32)))
+  (func $pair (param i32 i64) (result i64 i32) (local.get 1) (local.get 0))
+  (func (param i32 i64) (result i64 i32) (call $pair (local.get 0) (local.get 1)))
+  (func (param i32) (result i32) (call $imported (local.get 0)))
+  (func (param i32) (result i32) (return_call $imported (local.get 0)))
+  (func $even (param i32) (result i32)
+    (if (result i32) (i32.eqz (local.get 0))
+      (then (i32.const 1))
+      (else (return_call $even (i32.sub (local.get 0) (i32.const 2))))))
+  (func (param i32 (ref null $unary)) (result i32) (call_ref $unary (local.get 0) (local.get 1)))
+  (func (param i32 (ref null $unary)) (result i32)
+    (return_call_ref $unary (local.get 0) (local.get 1)))
+  (func (result funcref) (ref.func $imported))
+  (func (result funcref) (ref.func $even))
+  (elem declare func $imported $even))

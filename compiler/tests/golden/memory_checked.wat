@@ -1,0 +1,17 @@
+;; A second, an imported and a 64-bit memory: compared with their length, safe under speculation.
+(module
+  (import "m" "m" (memory $imported 1))
+  (memory $second 0)
+  (memory $long i64 1)
+  (memory $fixed 2 2)
+  (memory $empty i64 0)
+  (func (param i32) (result i32) (i32.load $imported (local.get 0)))
+  (func (param i32) (result i32) (i32.load $second offset=8 (local.get 0)))
+  (func (param i64) (result i32) (i32.load $long offset=8 (local.get 0)))
+  (func (param i64) (result i32) (i32.load $long offset=0xffffffffffffff00 (local.get 0)))
+  (func (param i64) (result i32) (i32.load $long offset=0xffffffffffffffff (local.get 0)))
+  (func (param i32) (result i32) (i32.load $fixed (local.get 0)))
+  (func (param i64) (result i32) (i32.load $empty (local.get 0)))
+  (func (param i32) (result i32) (memory.grow $second (local.get 0)))
+  (func (export "grow") (param i64) (result i64) (memory.grow $long (local.get 0)))
+  (func (param i64) (result i64) (memory.grow $empty (local.get 0))))

@@ -1,0 +1,15 @@
+;; Tables of functions hold records, tables of anything else references. 64-bit indices.
+(module
+  (import "m" "t" (table $imported 1 funcref))
+  (table $functions 2 funcref)
+  (table $externs i64 3 externref)
+  (func (param i32 funcref) (table.set $functions (local.get 0) (local.get 1)))
+  (func (param i32) (result funcref) (table.get $functions (local.get 0)))
+  (func (param i64 externref) (table.set $externs (local.get 0) (local.get 1)))
+  (func (param i64) (result externref) (table.get $externs (local.get 0)))
+  (func (result i32) (table.size $imported))
+  (func (result i64) (table.size $externs))
+  (func (param i32) (result i32)
+    (table.grow $functions (ref.null func) (local.get 0)))
+  (func (param i32 i32 i32)
+    (table.copy $imported $functions (local.get 0) (local.get 1) (local.get 2))))
