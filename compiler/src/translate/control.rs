@@ -305,23 +305,27 @@ impl FuncTranslator<'_> {
     fn edge(
         &mut self,
         depth: u32,
-        edges: &mut HashMap<u32, BlockCall>,
+        edges: &mut HashMap<u32, Block>,
         order: &mut Vec<(Block, Label)>,
     ) -> BlockCall {
-        if let Some(call) = edges.get(&depth) {
-            return *call;
-        }
-        let label = self.label(depth);
-        let block = if label.arity == 0 {
-            label.block
-        } else {
-            let edge = self.builder.create_block();
-            order.push((edge, label));
-            edge
+        let block = match edges.get(&depth) {
+            Some(block) => *block,
+            None => {
+                let label = self.label(depth);
+                let block = if label.arity == 0 {
+                    label.block
+                } else {
+                    let edge = self.builder.create_block();
+                    order.push((edge, label));
+                    edge
+                };
+                edges.insert(depth, block);
+                block
+            }
         };
-        let call = self.builder.func.dfg.block_call(block, &[]);
-        edges.insert(depth, call);
-        call
+        // Each entry needs a call of its own: arguments are appended to it when locals turn out
+        // to be parameters of the block.
+        self.builder.func.dfg.block_call(block, &[])
     }
 
     pub(super) fn translate_select(&mut self) {
@@ -332,5 +336,26 @@ impl FuncTranslator<'_> {
 
     pub(super) fn translate_unreachable(&mut self) {
         self.emit_trap(TrapCode::Unreachable);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Options, compile};
+
+    /// Entries of a branch table must not share the list of their arguments.
+    #[test]
+    fn branch_table_may_name_a_block_twice_that_takes_a_local() {
+        let wasm = wat::parse_str(
+            r#"(module (func (param i32 i32) (result i32) (local $x i32)
+                (block $out
+                    (local.set $x (i32.const 7))
+                    (br_if $out (local.get 1))
+                    (local.set $x (i32.const 9))
+                    (br_table $out $out (local.get 0)))
+                (local.get $x)))"#,
+        )
+        .expect("the test's own module");
+        compile(&wasm, &Options::default()).expect("a valid module");
     }
 }
