@@ -335,14 +335,6 @@ pub(crate) struct DataSegment<'a> {
     pub(crate) folded: bool,
 }
 
-impl DataSegment<'_> {
-    /// Whether instances copy from it, at instantiation or later.
-    pub(crate) fn needed_at_run_time(&self) -> bool {
-        let active = matches!(self.mode, DataMode::Active { .. });
-        self.used || (active && !self.folded)
-    }
-}
-
 /// When the bytes of a segment are copied.
 pub(crate) enum DataMode<'a> {
     /// By `memory.init`.

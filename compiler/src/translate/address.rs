@@ -206,4 +206,4 @@ impl FuncTranslator<'_> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -45,7 +45,6 @@ struct Label {
     block: Block,
     /// How many operands it takes along.
     arity: usize,
-    is_function: bool,
 }
 
 fn block_args(values: &[Value]) -> Vec<BlockArg> {
@@ -160,6 +159,12 @@ impl FuncTranslator<'_> {
     }
 
     fn end_block(&mut self) {
+        // Where no branch leads to the end, there is no need for a block: its results are on the
+        // stack already.
+        if self.reachable && !self.frame_mut(0).exit_used {
+            self.control.pop();
+            return;
+        }
         if self.reachable {
             self.leave_frame();
         }
@@ -218,14 +223,12 @@ impl FuncTranslator<'_> {
             return Label {
                 block: header,
                 arity: params,
-                is_function: false,
             };
         }
         frame.exit_used = true;
         Label {
             block: frame.exit,
             arity: frame.results,
-            is_function: matches!(frame.kind, FrameKind::Function),
         }
     }
 

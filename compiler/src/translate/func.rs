@@ -205,11 +205,6 @@ impl<'a> FuncTranslator<'a> {
         self.stack.push(value);
     }
 
-    /// Pushes values, the last one to the top.
-    pub(super) fn push_n(&mut self, values: &[Value]) {
-        self.stack.extend_from_slice(values);
-    }
-
     /// Pops the top value.
     pub(super) fn pop1(&mut self) -> Value {
         self.stack.pop().expect("validated")

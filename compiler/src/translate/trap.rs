@@ -28,14 +28,6 @@ impl FuncTranslator<'_> {
         self.continue_at(rest);
     }
 
-    /// Traps if `condition` is zero.
-    pub(super) fn emit_trap_unless(&mut self, condition: Value, code: TrapCode) {
-        let trap = self.trap_block(code);
-        let rest = self.builder.create_block();
-        self.builder.ins().brif(condition, rest, &[], trap, &[]);
-        self.continue_at(rest);
-    }
-
     /// Traps if the reference is null.
     pub(super) fn emit_trap_if_null(&mut self, reference: Value, code: TrapCode) {
         let is_null = self.builder.ins().icmp_imm_u(IntCC::Equal, reference, 0);
