@@ -280,22 +280,30 @@ impl FuncTranslator<'_> {
         self.pop_n(1);
     }
 
-    /// Every entry of the jump table is a block without parameters, so that a table of a million
-    /// entries costs no more than that: operands travel through one block per label.
+    /// A label that stands in the table more than once, or takes operands along, is reached by
+    /// way of a block of its own. So an entry of the table costs a few bytes, whatever travels
+    /// to the label, locals included.
     pub(super) fn translate_br_table(&mut self, targets: &BrTable<'_>) -> Result<(), CompileError> {
         let selector = self.pop1();
-        let mut edges = HashMap::new();
-        let mut order = Vec::new();
-        let mut calls = Vec::with_capacity(targets.len() as usize);
+        let mut depths = Vec::with_capacity(targets.len() as usize + 1);
         for depth in targets.targets() {
-            let depth = depth.map_err(super::func::damaged)?;
-            calls.push(self.edge(depth, &mut edges, &mut order));
+            depths.push(depth.map_err(super::func::damaged)?);
         }
-        let default = self.edge(targets.default(), &mut edges, &mut order);
-        let table = JumpTableData::new(default, &calls);
+        depths.push(targets.default());
+        let (edges, entries) = self.edges(&depths);
+
+        // Each entry needs a call of its own: arguments are appended to it when locals turn out
+        // to be parameters of the block.
+        let dfg = &mut self.builder.func.dfg;
+        let calls: Vec<BlockCall> = depths
+            .iter()
+            .map(|depth| dfg.block_call(entries[depth], &[]))
+            .collect();
+        let (default, calls) = calls.split_last().expect("a table has a default");
+        let table = JumpTableData::new(*default, calls);
         let table = self.builder.create_jump_table(table);
         self.builder.ins().br_table(selector, table);
-        for (edge, label) in order {
+        for (edge, label) in edges {
             self.continue_at(edge);
             let args = block_args(self.peek_n(label.arity));
             self.builder.ins().jump(label.block, &args);
@@ -304,31 +312,31 @@ impl FuncTranslator<'_> {
         Ok(())
     }
 
-    /// The entry for `depth`: its label, or a block from which operands are taken there.
-    fn edge(
-        &mut self,
-        depth: u32,
-        edges: &mut HashMap<u32, Block>,
-        order: &mut Vec<(Block, Label)>,
-    ) -> BlockCall {
-        let block = match edges.get(&depth) {
-            Some(block) => *block,
-            None => {
-                let label = self.label(depth);
-                let block = if label.arity == 0 {
-                    label.block
-                } else {
-                    let edge = self.builder.create_block();
-                    order.push((edge, label));
-                    edge
-                };
-                edges.insert(depth, block);
-                block
+    /// The block that each depth of a branch table goes to, and those of them that go on to
+    /// labels.
+    fn edges(&mut self, depths: &[u32]) -> (Vec<(Block, Label)>, HashMap<u32, Block>) {
+        let mut counts: HashMap<u32, usize> = HashMap::new();
+        for depth in depths {
+            *counts.entry(*depth).or_default() += 1;
+        }
+        let mut edges = Vec::new();
+        let mut entries = HashMap::new();
+        for depth in depths {
+            if entries.contains_key(depth) {
+                continue;
             }
-        };
-        // Each entry needs a call of its own: arguments are appended to it when locals turn out
-        // to be parameters of the block.
-        self.builder.func.dfg.block_call(block, &[])
+            let label = self.label(*depth);
+            let direct = counts[depth] == 1 && label.arity == 0;
+            let block = if direct {
+                label.block
+            } else {
+                let edge = self.builder.create_block();
+                edges.push((edge, label));
+                edge
+            };
+            entries.insert(*depth, block);
+        }
+        (edges, entries)
     }
 
     pub(super) fn translate_select(&mut self) {

@@ -37,7 +37,7 @@ pub(super) fn isa() -> OwnedTargetIsa {
 }
 
 /// Translates a module whole: defined functions in their order, then `init` if it has one.
-/// Every function is verified and compiled.
+/// Every function is verified.
 pub(super) fn try_translate(wasm: &[u8]) -> Result<Vec<Function>, CompileError> {
     let module = ModuleInfo::read(wasm)?;
     let layout = Layout::new(&module)?;
@@ -64,10 +64,6 @@ pub(super) fn try_translate(wasm: &[u8]) -> Result<Vec<Function>, CompileError> 
         if let Err(errors) = verify_function(function, &*isa) {
             panic!("{errors}\n{}", function.display());
         }
-        let mut context = Context::for_function(function.clone());
-        if let Err(error) = context.compile(&*isa, &mut Default::default()) {
-            panic!("{}", error.inner);
-        }
     }
     Ok(functions)
 }
@@ -76,4 +72,15 @@ pub(super) fn try_translate(wasm: &[u8]) -> Result<Vec<Function>, CompileError> 
 pub(super) fn translate(wat: &str) -> Vec<Function> {
     let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
     try_translate(&wasm).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Makes machine code of functions, which must be possible.
+pub(super) fn compile(functions: Vec<Function>) {
+    let isa = isa();
+    for function in functions {
+        let mut context = Context::for_function(function);
+        if let Err(error) = context.compile(&*isa, &mut Default::default()) {
+            panic!("{}", error.inner);
+        }
+    }
 }

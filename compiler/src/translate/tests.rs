@@ -2,8 +2,9 @@
 //!
 //! `BLESS=1 cargo test -p precast-compiler golden` rewrites the expectations.
 
-use super::testing::{translate, try_translate};
+use super::testing::{compile, translate, try_translate};
 use crate::error::CompileError;
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ fn clif(wat: &str) -> String {
         .iter()
         .map(|function| function.display().to_string())
         .collect();
+    compile(functions);
     texts.join("\n")
 }
 
@@ -166,15 +168,19 @@ fn with_body(body: &[u8]) -> Vec<u8> {
 
 #[test]
 fn deep_nesting_does_not_use_the_stack_of_the_host() {
-    const DEPTH: usize = 20_000;
+    const DEPTH: usize = 200_000;
     let mut body = [0x02, 0x40].repeat(DEPTH);
     body.extend([0x0b].repeat(DEPTH));
-    try_translate(&with_body(&body)).expect("blocks nest");
+    compile(try_translate(&with_body(&body)).expect("blocks nest"));
     // Loops in code that cannot be reached.
     let mut body = vec![0x00];
     body.extend([0x03, 0x40].repeat(DEPTH));
     body.extend([0x0b].repeat(DEPTH));
-    try_translate(&with_body(&body)).expect("unreachable loops nest");
+    compile(try_translate(&with_body(&body)).expect("unreachable loops nest"));
+    // Blocks that are left by a branch.
+    let mut body = [0x02, 0x40].repeat(DEPTH);
+    body.extend([0x41, 0x00, 0x0d, 0x00, 0x0b].repeat(DEPTH));
+    try_translate(&with_body(&body)).expect("used blocks nest");
 }
 
 #[test]
@@ -183,7 +189,7 @@ fn a_branch_table_of_a_million_entries_is_one_table() {
     body.extend([0xc0, 0x84, 0x3d]); // 1,000,000
     body.extend([0x00, 0x01].repeat(500_000));
     body.extend([0x00, 0x0b, 0x0b]);
-    try_translate(&with_body(&body)).expect("large tables are fine");
+    compile(try_translate(&with_body(&body)).expect("large tables are fine"));
 }
 
 #[test]
@@ -192,6 +198,27 @@ fn fifty_thousand_locals_are_fine() {
         "(module (func (local {}) (loop (local.set 49999 (local.get 0)) (br_if 0 (local.get 1)))))",
         "i32 ".repeat(50_000)
     );
+    compile(translate(&wat));
+}
+
+/// Were each entry to carry the locals, this would be ten thousand million values.
+#[test]
+fn locals_do_not_multiply_with_branch_tables() {
+    let mut wat = format!(
+        "(module (func (param i32) (local {}) (block ",
+        "i32 ".repeat(10_000)
+    );
+    for local in 1..=10_000 {
+        wat.push_str(&format!("(local.set {local} (i32.const {local}))"));
+    }
+    wat.push_str(&format!(
+        "(br_table {} (local.get 0)))",
+        "0 ".repeat(1_000_000)
+    ));
+    for local in 1..=10_000 {
+        wat.push_str(&format!("(drop (local.get {local}))"));
+    }
+    wat.push_str("))");
     translate(&wat);
 }
 
@@ -211,3 +238,55 @@ fn functions_with_too_many_values_are_refused() {
         error => panic!("{error}"),
     }
 }
+
+/// The proposals whose operators are translated, as the parser names them.
+const SUPPORTED: [&str; 10] = [
+    "mvp",
+    "sign_extension",
+    "saturating_float_to_int",
+    "bulk_memory",
+    "reference_types",
+    "tail_call",
+    "simd",
+    "relaxed_simd",
+    "function_references",
+    "wide_arithmetic",
+];
+
+/// Every operator is in a table if its proposal is supported, and in none if it is not.
+#[test]
+fn every_operator_has_its_place() {
+    const TABLES: &str = concat!(
+        include_str!("dispatch.rs"),
+        include_str!("numeric.rs"),
+        include_str!("convert.rs"),
+        include_str!("simd.rs"),
+        include_str!("simd/float.rs"),
+        include_str!("simd/int.rs"),
+        include_str!("simd/lanes.rs"),
+        include_str!("simd/memory.rs"),
+        include_str!("simd/relaxed.rs"),
+        include_str!("simd/widen.rs"),
+    );
+    let words: HashSet<&str> = TABLES
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .collect();
+    let mut failures = Vec::new();
+    for &(proposal, operator) in OPERATORS {
+        let supported = SUPPORTED.contains(&proposal);
+        // What validation never lets through.
+        let impossible = operator == "TypedSelectMulti";
+        if words.contains(operator) != (supported && !impossible) {
+            failures.push(format!("{operator} of {proposal}"));
+        }
+    }
+    assert!(failures.is_empty(), "out of place: {failures:?}");
+}
+
+macro_rules! operators {
+    ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($arity:tt)*))*) => {
+        /// Every operator that the parser knows, with its proposal.
+        const OPERATORS: &[(&str, &str)] = &[$((stringify!($proposal), stringify!($op)),)*];
+    };
+}
+wasmparser::for_each_operator!(operators);
