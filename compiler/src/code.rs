@@ -77,7 +77,7 @@ impl Code {
             traps: traps
                 .iter()
                 .filter(live)
-                .filter(|trap| trap.code != ir::TrapCode::HEAP_OUT_OF_BOUNDS)
+                .filter(|trap| !trap::is_guard_page_access(trap.code))
                 .map(|trap| Ok((trap.offset, trap_code(trap.code)?)))
                 .collect::<Result<_, CompileError>>()?,
             address_map: address_map(compiled, traps.iter().filter(live)),
@@ -137,14 +137,8 @@ fn dead_ends(relocs: &[Reloc]) -> Vec<u32> {
     ends
 }
 
-/// The trap code of the ABI: ours travel under their own numbers, Cranelift has some itself.
 fn trap_code(code: ir::TrapCode) -> Result<TrapCode, CompileError> {
-    if ir::TrapCode::non_user_traps().contains(&code) {
-        trap::from_cranelift(code)
-    } else {
-        TrapCode::from_u8(code.as_raw().get())
-    }
-    .ok_or_else(|| internal(&format!("trap code {code}")))
+    trap::from_cranelift(code).ok_or_else(|| internal(&format!("trap code {code}")))
 }
 
 /// The map from code to wasm, with the entries that a backtrace can ask for: the last byte of

@@ -12,7 +12,7 @@ use precast_abi::NONE;
 use std::collections::BTreeMap;
 
 /// What the place of every function is a multiple of.
-const ALIGN: u32 = 16;
+pub(crate) const ALIGN: u32 = 16;
 
 /// Fills the gaps between functions: a breakpoint, where nothing should get to.
 const FILLER: u8 = 0xcc;
@@ -162,6 +162,26 @@ impl Text {
             bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
         }
         Ok(())
+    }
+
+    /// The fields that hold distances to code tables: text offset, and what is to be added to
+    /// the distance from the field to the first of them.
+    pub(crate) fn code_table_fields(&self) -> impl Iterator<Item = (u32, i64)> {
+        self.pieces.iter().flat_map(|piece| {
+            piece.code.relocs.iter().filter_map(|reloc| {
+                let Target::Symbol(name) = &reloc.target else {
+                    return None;
+                };
+                if name.namespace != Namespace::CodeTable as u32 {
+                    return None;
+                }
+                let table = *self.code_tables.get(name.index as usize)?;
+                Some((
+                    piece.offset + reloc.offset,
+                    i64::from(table) + i64::from(reloc.addend),
+                ))
+            })
+        })
     }
 
     fn address(&self, name: &UserExternalName, places: &Places) -> Result<u64, CompileError> {

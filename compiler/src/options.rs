@@ -130,6 +130,12 @@ impl Target {
         }
     }
 
+    pub(crate) const fn architecture(self) -> object::Architecture {
+        match self.arch {
+            TargetArch::X86_64 => object::Architecture::X86_64,
+        }
+    }
+
     /// The triple, as Cranelift wants it.
     pub(crate) fn triple(self) -> target_lexicon::Triple {
         use target_lexicon as lexicon;

@@ -225,7 +225,7 @@ impl Unwind {
     pub(crate) fn frame(&self, text: u64, frame: u64) -> Vec<u8> {
         let mut bytes = self.frame.clone();
         let distance = text.wrapping_sub(frame) as u32;
-        for at in self.code_fields() {
+        for (_, at) in self.code_fields() {
             let field = &mut bytes[at as usize..][..4];
             let value = u32::from_le_bytes([field[0], field[1], field[2], field[3]]);
             field.copy_from_slice(&value.wrapping_add(distance).to_le_bytes());
@@ -251,9 +251,12 @@ impl Unwind {
         bytes
     }
 
-    /// Offsets in `.eh_frame` of the fields that hold the address of code.
-    pub(crate) fn code_fields(&self) -> impl Iterator<Item = u32> {
-        self.entries.iter().map(|(_, entry)| entry + PC_BEGIN)
+    /// The fields of `.eh_frame` that hold the address of code: text offset, and offset of the
+    /// field.
+    pub(crate) fn code_fields(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.entries
+            .iter()
+            .map(|(code, entry)| (*code, entry + PC_BEGIN))
     }
 }
 

@@ -252,7 +252,7 @@ impl<'a> Writer<'a> {
         let count = exported.len() as u32 + 1;
         let name = |index: u32| {
             let symbol = exported.get(index.checked_sub(1)? as usize)?;
-            Some(elf::hash(self.symbol_name(symbol.name)))
+            Some(elf::hash(self.parts.symbol_name(symbol.name)))
         };
         self.encoder
             .hash_table(out, bucket_count(count), count, name);
@@ -261,13 +261,6 @@ impl<'a> Writer<'a> {
         for symbol in exported {
             self.write_symbol(out, symbol, elf::STB_GLOBAL);
         }
-    }
-
-    /// The name at an offset of the string table.
-    fn symbol_name(&self, offset: u32) -> &[u8] {
-        let strings = self.parts.metadata.strings();
-        let rest = strings.get(offset as usize..).unwrap_or_default();
-        rest.split(|&byte| byte == 0).next().unwrap_or_default()
     }
 
     fn write_symbol(&self, out: &mut Vec<u8>, symbol: &Symbol, bind: elf::SymbolBind) {

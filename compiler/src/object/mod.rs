@@ -4,6 +4,7 @@
 //! lie, has the text relocated for its place, and describes everything to the system's tools.
 
 mod elf;
+mod elf_relocatable;
 
 use crate::error::CompileError;
 use crate::link::Text;
@@ -25,12 +26,24 @@ pub(crate) struct Parts<'a> {
     pub(crate) symbols: Symbols,
 }
 
+impl Parts<'_> {
+    /// The name at an offset of the string table, which begins in the metadata and goes on in
+    /// the symbols' own.
+    fn symbol_name(&self, offset: u32) -> &[u8] {
+        let strings = self.metadata.strings();
+        let offset = offset as usize;
+        let rest = match offset.checked_sub(strings.len()) {
+            None => &strings[offset..],
+            Some(offset) => self.symbols.more_strings.get(offset..).unwrap_or_default(),
+        };
+        rest.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+}
+
 /// Writes the parts as a file of the kind that the options ask for.
 pub(crate) fn write(parts: Parts<'_>, options: &Options) -> Result<Vec<u8>, CompileError> {
     match options.emit {
-        Emit::Object => Err(CompileError::Options {
-            message: "relocatable objects are not there yet".to_owned(),
-        }),
+        Emit::Object => elf_relocatable::write_relocatable(parts, options.target),
         _ => elf::write_shared(parts, options.target),
     }
 }

@@ -1,0 +1,199 @@
+//! ELF64 relocatable objects, for linking into a program.
+//!
+//! The same metadata, text and image as in a shared object, each in a section of its own. All
+//! functions are local symbols: their names are the guest's, and would clash with the program's.
+//! The one global symbol is [`OBJECT_SYMBOL`]: the metadata, from which a loader finds the rest.
+//! Addresses in its header are relative to the header itself.
+
+use super::{Parts, Symbol};
+use crate::error::CompileError;
+use crate::link::{ALIGN, Places};
+use crate::options::Target;
+use object::elf;
+use object::write::{Object, Relocation, SectionId, Symbol as ObjectSymbol, SymbolId};
+use object::write::{StandardSegment, SymbolSection};
+use object::{
+    BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
+};
+use precast_abi::object::{ObjectHeader, Segment};
+use std::mem::offset_of;
+
+/// The name of the metadata.
+const OBJECT_SYMBOL: &[u8] = b"precast_object";
+
+/// Writes a relocatable object.
+pub(crate) fn write_relocatable(parts: Parts<'_>, target: Target) -> Result<Vec<u8>, CompileError> {
+    let mut writer = Writer::new(target);
+    writer.add_symbols(&parts);
+    writer.add_text(&parts)?;
+    writer.add_unwind(&parts)?;
+    writer.add_image(&parts, target.page_size());
+    writer.add_metadata(parts)?;
+    writer.object.write().map_err(internal)
+}
+
+struct Writer {
+    object: Object<'static>,
+    text: SectionId,
+    metadata: SectionId,
+    image: SectionId,
+    unwind: SectionId,
+}
+
+impl Writer {
+    fn new(target: Target) -> Writer {
+        let mut object = Object::new(BinaryFormat::Elf, target.architecture(), Endianness::Little);
+        let mut section = |segment: StandardSegment, name: &str, kind| {
+            let segment = object.segment_name(segment).to_vec();
+            object.add_section(segment, name.into(), kind)
+        };
+        let data = SectionKind::ReadOnlyData;
+        let text = section(StandardSegment::Text, ".text", SectionKind::Text);
+        let metadata = section(StandardSegment::Data, ".precast", data);
+        let image = section(StandardSegment::Data, ".precast.image", data);
+        let unwind = section(StandardSegment::Data, ".eh_frame", data);
+        Writer {
+            object,
+            text,
+            metadata,
+            image,
+            unwind,
+        }
+    }
+
+    fn add_symbols(&mut self, parts: &Parts<'_>) {
+        for symbol in &parts.symbols.all {
+            let name = parts.symbol_name(symbol.name).to_vec();
+            self.add_function(name, symbol);
+        }
+    }
+
+    fn add_function(&mut self, name: Vec<u8>, symbol: &Symbol) {
+        self.object.add_symbol(ObjectSymbol {
+            name,
+            value: u64::from(symbol.offset),
+            size: u64::from(symbol.size),
+            kind: SymbolKind::Text,
+            scope: SymbolScope::Compilation,
+            weak: false,
+            section: SymbolSection::Section(self.text),
+            flags: SymbolFlags::None,
+        });
+    }
+
+    /// Calls within the text need no linker; accesses to code tables do.
+    fn add_text(&mut self, parts: &Parts<'_>) -> Result<(), CompileError> {
+        let mut text = Vec::with_capacity(parts.text.size() as usize);
+        let nowhere = Places {
+            text: 0,
+            code_tables: 0,
+        };
+        parts.text.write(&mut text, &nowhere)?;
+        self.object
+            .set_section_data(self.text, text, u64::from(ALIGN.max(32)));
+        let metadata = self.object.section_symbol(self.metadata);
+        let tables = i64::from(parts.metadata.code_tables());
+        for (field, distance) in parts.text.code_table_fields() {
+            self.relocate(
+                self.text,
+                field,
+                metadata,
+                tables + distance,
+                elf::R_X86_64_PC32,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn add_unwind(&mut self, parts: &Parts<'_>) -> Result<(), CompileError> {
+        let frame = parts.unwind.frame(0, 0);
+        self.object.set_section_data(self.unwind, frame, 8);
+        let text = self.object.section_symbol(self.text);
+        for (code, field) in parts.unwind.code_fields() {
+            self.relocate(
+                self.unwind,
+                field,
+                text,
+                i64::from(code),
+                elf::R_X86_64_PC32,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn add_image(&mut self, parts: &Parts<'_>, page: u64) {
+        self.object
+            .set_section_data(self.image, parts.image.to_vec(), page);
+    }
+
+    fn add_metadata(&mut self, mut parts: Parts<'_>) -> Result<(), CompileError> {
+        let text = self.object.section_symbol(self.text);
+        let image = self.object.section_symbol(self.image);
+        for entry in parts.metadata.code_table_entries() {
+            // Relative to the table, where a linker makes it relative to the field.
+            let addend = i64::from(entry.target) + i64::from(entry.field - entry.table);
+            self.relocate(self.metadata, entry.field, text, addend, elf::R_X86_64_PC32)?;
+        }
+        let address = offset_of!(Segment, address);
+        for (segment, symbol) in [
+            (offset_of!(ObjectHeader, text), text),
+            (offset_of!(ObjectHeader, image), image),
+        ] {
+            let field = (segment + address) as u32;
+            self.relocate(
+                self.metadata,
+                field,
+                symbol,
+                i64::from(field),
+                elf::R_X86_64_PC64,
+            )?;
+        }
+        let segment = |size| Segment {
+            file_offset: 0,
+            address: 0,
+            size,
+        };
+        let text_size = u64::from(parts.text.size());
+        parts
+            .metadata
+            .place(0, segment(text_size), segment(parts.image.len() as u64));
+        let bytes = parts.metadata.bytes().to_vec();
+        self.object.add_symbol(ObjectSymbol {
+            name: OBJECT_SYMBOL.to_vec(),
+            value: 0,
+            size: bytes.len() as u64,
+            kind: SymbolKind::Data,
+            scope: SymbolScope::Dynamic,
+            weak: false,
+            section: SymbolSection::Section(self.metadata),
+            flags: SymbolFlags::None,
+        });
+        self.object.set_section_data(self.metadata, bytes, 16);
+        Ok(())
+    }
+
+    fn relocate(
+        &mut self,
+        section: SectionId,
+        field: u32,
+        symbol: SymbolId,
+        addend: i64,
+        r_type: elf::RelocationType,
+    ) -> Result<(), CompileError> {
+        let relocation = Relocation {
+            offset: u64::from(field),
+            symbol,
+            addend,
+            flags: RelocationFlags::Elf { r_type },
+        };
+        self.object
+            .add_relocation(section, relocation)
+            .map_err(internal)
+    }
+}
+
+fn internal(error: object::write::Error) -> CompileError {
+    CompileError::Internal {
+        message: format!("cannot write the object: {error}"),
+    }
+}
