@@ -12,6 +12,10 @@
 //! | [`open_read`], [`len`], [`read_start`] | a file for reading only, its length, its first bytes; descriptors are not inherited by child processes |
 //! | [`sealed_bytes`], [`sealed_copy`] | a file in memory that no one can write, shrink or grow any more |
 //! | [`page_size`], [`SMALLEST_PAGE`] | the size of a page; the smallest that the target can have |
+//! | [`SignalStack::install`] | an alternate signal stack for the calling thread, taken out on drop |
+//! | [`stack_bounds`], [`thread_id`] | the calling thread's own stack and number |
+//! | [`INTERRUPT`], [`interrupt_thread`] | a signal that is ignored by default, and sending it to one thread |
+//! | [`sync_threads`] | a memory barrier on every thread of the process |
 //!
 //! and a CPU is a module that provides `ARCH`, `features()`, the bits of [`precast_abi::cpu`]
 //! that it has, and [`FRAME_RULE`], where a function with a frame pointer keeps its caller's. No access can be asked for that is writable and executable
@@ -23,6 +27,10 @@
 mod linux;
 #[cfg(target_os = "linux")]
 use linux as os;
+#[cfg(target_os = "linux")]
+mod linux_thread;
+#[cfg(target_os = "linux")]
+use linux_thread as os_thread;
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -31,6 +39,10 @@ use x86_64 as cpu;
 
 pub(crate) use os::{
     Reservation, len, map_whole_file, open_read, page_size, read_start, sealed_bytes, sealed_copy,
+};
+
+pub(crate) use os_thread::{
+    INTERRUPT, SignalStack, interrupt_thread, stack_bounds, sync_threads, thread_id,
 };
 
 use precast_abi::object::{Arch, Os};

@@ -1,0 +1,305 @@
+//! The activation record: what belongs to running one store's guests, and the way in and out.
+//!
+//! # Safety
+//!
+//! This file holds unsafe code. An [`Activation`] is shared between the thread that runs the
+//! store's guests, that thread's signal handler, the assembly in [`crate::arch`], and interrupt
+//! handles on other threads. The rule: other threads touch `exit.killed` and `thread` only (both
+//! atomic); everything else belongs to whoever has the store exclusively, and to the signal
+//! handler only while guest code of this store is what it interrupted.
+#![allow(
+    unsafe_code,
+    reason = "activation records are shared with assembly and signal handlers"
+)]
+
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+
+use precast_abi::trap::TrapCode;
+
+use crate::arch;
+use crate::backtrace;
+use crate::error::Error;
+use crate::store::StoreCore;
+use crate::thread;
+use crate::trap::{Backtrace, Trap};
+use crate::value;
+
+/// `guest_fp` of an activation whose store runs no guest.
+pub(crate) const IDLE: usize = 1;
+
+/// What a trap leaves behind for whoever entered the guest.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Landing {
+    /// Instruction that trapped; 0 where the trap came by a call.
+    pub(crate) pc: usize,
+    /// Frame pointer then.
+    pub(crate) fp: usize,
+    /// Stack pointer then; 0 where the trap came by a call.
+    pub(crate) sp: usize,
+    /// A [`TrapCode`].
+    pub(crate) code: u32,
+}
+
+/// Reasons to leave the guest at the next chance; read as one 32-bit word by the crossings.
+#[repr(C, align(4))]
+pub(crate) struct Exit {
+    /// Stopped from outside, for good.
+    pub(crate) killed: AtomicU8,
+    /// A host function failed: see [`Activation::pending`].
+    pub(crate) pending: AtomicU8,
+    zero: [u8; 2],
+}
+
+/// One contiguous slot of an instance, as the signal handler and backtraces need to know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Region {
+    /// First byte of the reservation: the guard below the stack.
+    pub(crate) start: usize,
+    /// First byte of the guest stack: the guard ends here.
+    pub(crate) stack: usize,
+    /// First byte past the guest stack: instance data begins here.
+    pub(crate) stack_top: usize,
+    /// Instance base.
+    pub(crate) base: usize,
+    /// First byte past what generated code may touch: reservation and guard of memory 0. Equal to
+    /// `base` where every access is checked.
+    pub(crate) end: usize,
+}
+
+/// Why a host function wants the guest to be left.
+pub(crate) enum Pending {
+    /// It failed.
+    Error(Error),
+    /// It panicked.
+    Panic(Box<dyn Any + Send>),
+    /// A runtime function traps.
+    Trap(TrapCode),
+}
+
+/// See the file's documentation. The assembly knows the first fields by their offsets.
+#[repr(C)]
+pub(crate) struct Activation {
+    /// The host's stack pointer to return to, when a guest runs or has called out.
+    pub(crate) host_sp: Cell<usize>,
+    /// 0 while guest code runs; the guest's frame pointer while it has called out; [`IDLE`].
+    pub(crate) guest_fp: AtomicUsize,
+    pub(crate) exit: Exit,
+    /// The thread that entered last, as the kernel numbers it; 0 where no guest runs.
+    pub(crate) thread: AtomicU32,
+    pub(crate) landing: Cell<Landing>,
+    core: Cell<*mut StoreCore>,
+    /// Frame pointers of the guest code that waits for nested entries, outermost first. The
+    /// innermost of them is `guest_fp` while the nested guest has called out itself.
+    outer: UnsafeCell<Vec<usize>>,
+    pub(crate) pending: UnsafeCell<Option<Pending>>,
+    /// Ascending. Changed only by the host, never while guest code of the store runs.
+    pub(crate) regions: UnsafeCell<Vec<Region>>,
+    /// Raised when killed, for host functions that block.
+    pub(crate) event: crate::interrupt::Event,
+}
+
+// SAFETY: the file's rule says which fields other threads use, and those are atomic.
+unsafe impl Send for Activation {}
+// SAFETY: as above.
+unsafe impl Sync for Activation {}
+
+impl Activation {
+    pub(crate) fn new() -> Activation {
+        Activation {
+            host_sp: Cell::new(0),
+            guest_fp: AtomicUsize::new(IDLE),
+            exit: Exit {
+                killed: AtomicU8::new(0),
+                pending: AtomicU8::new(0),
+                zero: [0; 2],
+            },
+            thread: AtomicU32::new(0),
+            landing: Cell::new(Landing::default()),
+            core: Cell::new(std::ptr::null_mut()),
+            outer: UnsafeCell::new(Vec::new()),
+            pending: UnsafeCell::new(None),
+            regions: UnsafeCell::new(Vec::new()),
+            event: crate::interrupt::Event::new(),
+        }
+    }
+
+    /// Called once, before the store is used.
+    pub(crate) fn set_core(&self, core: NonNull<StoreCore>) {
+        self.core.set(core.as_ptr());
+    }
+
+    /// The store. Valid as long as instances and host functions of it can be reached.
+    pub(crate) fn core(&self) -> NonNull<StoreCore> {
+        NonNull::new(self.core.get()).expect("set when the store was made")
+    }
+
+    /// Whether the store's guests were stopped from outside.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.exit.killed.load(Ordering::Acquire) != 0
+    }
+
+    /// Makes the guest be left with `pending` when the host function or runtime function that
+    /// calls this returns.
+    pub(crate) fn fail(&self, pending: Pending) {
+        // SAFETY: host code of this store's thread calls this; no one else looks at the field.
+        unsafe { *self.pending.get() = Some(pending) };
+        self.exit.pending.store(1, Ordering::Relaxed);
+    }
+
+    /// Takes what [`Activation::fail`] left.
+    pub(crate) fn take_pending(&self) -> Option<Pending> {
+        self.exit.pending.store(0, Ordering::Relaxed);
+        // SAFETY: as in `fail`.
+        unsafe { (*self.pending.get()).take() }
+    }
+
+    /// Makes the guest trap when the runtime function that calls this returns.
+    pub(crate) fn fail_with_trap(&self, code: TrapCode) {
+        self.fail(Pending::Trap(code));
+    }
+
+    /// Frame pointers of the guest code that waits for nested entries, outermost first.
+    pub(crate) fn outer_frames(&self) -> Vec<usize> {
+        // SAFETY: host code of this store's thread calls this.
+        unsafe { (*self.outer.get()).clone() }
+    }
+
+    /// The slot that holds `address`, its guards included.
+    pub(crate) fn region_of(&self, address: usize) -> Option<Region> {
+        // SAFETY: host code of this store's thread, or the signal handler that interrupted guest
+        // code of this store, calls this: the vector does not change meanwhile.
+        let regions = unsafe { &*self.regions.get() };
+        let index = regions
+            .partition_point(|region| region.start <= address)
+            .checked_sub(1)?;
+        let region = regions[index];
+        (address < region.end.max(region.base)).then_some(region)
+    }
+
+    pub(crate) fn add_region(&self, region: Region) {
+        // SAFETY: the host calls this with the store borrowed exclusively; no guest runs.
+        let regions = unsafe { &mut *self.regions.get() };
+        let index = regions.partition_point(|other| other.start < region.start);
+        regions.insert(index, region);
+    }
+}
+
+/// A guest function ready to be called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// The object's stub that unpacks arguments, see [`precast_abi::object::TypeRecord`].
+    pub(crate) stub: usize,
+    /// Hidden parameter.
+    pub(crate) context: usize,
+    /// Entry point.
+    pub(crate) code: usize,
+    /// Upper end of the stack to run on.
+    pub(crate) stack_top: usize,
+}
+
+/// Calls a guest function: arguments and results in `values`.
+///
+/// # Safety
+///
+/// `core` must be a store that the caller has exclusively, with no reference into it alive;
+/// `entry` a function of an instance in it; and `values` as many cells as its type needs, the
+/// arguments of the right types.
+#[inline]
+pub(crate) unsafe fn invoke(
+    core: NonNull<StoreCore>,
+    entry: &Entry,
+    values: *mut value::Cell,
+) -> Result<(), Error> {
+    // SAFETY: the caller has the store; the activation lives as long, behind an `Arc`.
+    let activation: &Activation = unsafe { &*std::sync::Arc::as_ptr(&(*core.as_ptr()).activation) };
+    let mut stack_top = entry.stack_top;
+    let outer_fp = activation.guest_fp.load(Ordering::Relaxed);
+    if outer_fp != IDLE {
+        stack_top = nested_stack(activation, outer_fp)?;
+    }
+    let status = thread::with(|thread| {
+        if arch::stack_pointer() < thread.host_limit.get() {
+            thread.check_host_stack()?;
+        }
+        let outer = thread.current.replace(activation);
+        let outer_thread = activation.thread.load(Ordering::Relaxed);
+        activation.thread.store(thread.id.get(), Ordering::Relaxed);
+        // SAFETY: the caller vouches for `entry` and `values`; `stack_top` is the upper end of an
+        // accessible guest stack that no other frame uses; the thread is prepared.
+        let status = unsafe {
+            arch::enter(
+                activation,
+                entry.stub,
+                entry.context,
+                entry.code,
+                values,
+                stack_top,
+            )
+        };
+        activation.thread.store(outer_thread, Ordering::Relaxed);
+        thread.current.set(outer);
+        Ok(status)
+    })
+    .map_err(|overflow: thread::HostStackUsedUp| overflow.into_error())?;
+    if outer_fp != IDLE {
+        nested_done(activation);
+    }
+    if status == arch::RETURNED {
+        Ok(())
+    } else {
+        Err(landed(activation, status))
+    }
+}
+
+/// Where on the guest stack a call from within a host function may go on.
+#[cold]
+fn nested_stack(activation: &Activation, outer_fp: usize) -> Result<usize, Error> {
+    /// What a call needs at the very least, so that the entry itself does not overflow.
+    const ROOM: usize = 4096;
+    let top = (outer_fp - 16) & !15;
+    let used_up = || Error::Trap(Trap::new(TrapCode::StackOverflow, Backtrace::default()));
+    let region = activation.region_of(outer_fp).ok_or_else(used_up)?;
+    // SAFETY: the store lives as long as its activation is entered; the field never changes.
+    let max_depth = unsafe { (*activation.core().as_ptr()).options.max_nesting };
+    // SAFETY: host code of this store's thread runs this; no one else looks at the vector.
+    let outer = unsafe { &mut *activation.outer.get() };
+    if top - region.stack.min(top) < ROOM || outer.len() >= max_depth as usize {
+        let backtrace = backtrace::of_callers(activation, outer_fp);
+        return Err(Trap::new(TrapCode::StackOverflow, backtrace).into());
+    }
+    outer.push(outer_fp);
+    Ok(top)
+}
+
+#[cold]
+fn nested_done(activation: &Activation) {
+    // SAFETY: as in `nested_stack`.
+    unsafe { (*activation.outer.get()).pop() };
+}
+
+/// Turns what the guest left behind into an error, or resumes a host function's panic.
+#[cold]
+fn landed(activation: &Activation, status: u64) -> Error {
+    if status == arch::TRAPPED {
+        let landing = activation.landing.get();
+        let code = u8::try_from(landing.code).ok().and_then(TrapCode::from_u8);
+        let backtrace = backtrace::of_landing(activation, landing);
+        // The codes come from the compiler's own tables; one of a later ABI is still a trap.
+        return Trap::new(code.unwrap_or(TrapCode::Unreachable), backtrace).into();
+    }
+    let code = match activation.take_pending() {
+        Some(Pending::Error(error)) => return error,
+        Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
+        Some(Pending::Trap(code)) => code,
+        None => TrapCode::Interrupted,
+    };
+    Trap::new(
+        code,
+        backtrace::of_landing(activation, activation.landing.get()),
+    )
+    .into()
+}

@@ -1,0 +1,371 @@
+//! Entering and leaving guest code on x86-64 (System V).
+//!
+//! # Safety
+//!
+//! This file holds unsafe code: assembly that switches stacks. Invariants:
+//! - `enter` saves every callee-saved register on the host's stack and leaves the stack pointer in
+//!   `Activation::host_sp`; every way out restores from there.
+//! - While guest code runs, `guest_fp` is 0. It is cleared *before* the exit word is read, and set
+//!   *before* the host's stack is taken: so a signal that finds it not 0 knows that the word will
+//!   be read before guest code goes on.
+//! - In every crossing `rbp` is that of a frame that holds the caller's `rbp` and return address,
+//!   on whichever stack: unwinders pass through with `CFA = rbp + 16`.
+//!
+//! ```text
+//! host stack, after `enter`'s prologue        guest stack, in a crossing to the host
+//!   return address                              return address into guest code
+//!   rbp          ◄── rbp                        guest's rbp   ◄── rbp, guest_fp
+//!   rbx r12 r13 r14 r15                         activation    ◄── rsp before the switch
+//!   host_sp of the entry around this one
+//!   guest_fp of the entry around this one
+//!   activation   ◄── rsp, host_sp
+//! ```
+#![allow(
+    unsafe_code,
+    reason = "entering and leaving guest code is what this file is for"
+)]
+
+use std::arch::global_asm;
+use std::mem::offset_of;
+
+use precast_abi::instance::InstanceHeader;
+use precast_abi::runtime::RuntimeFn;
+
+use super::{LEFT, RETURNED, TRAPPED};
+use crate::activation::{Activation, Landing};
+use crate::host::record::HostRecord;
+use crate::runtime;
+use crate::value;
+
+global_asm!(
+    ".pushsection .text.precast_crossings, \"ax\", @progbits",
+    ".p2align 5",
+    ".hidden precast_crossings_start",
+    ".globl precast_crossings_start",
+    "precast_crossings_start:",
+
+    // enter(activation, stub, context, code, values, stack_top) -> status
+    ".hidden precast_enter",
+    ".globl precast_enter",
+    ".type precast_enter, @function",
+    "precast_enter:",
+    ".cfi_startproc",
+    ".cfi_signal_frame",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "push rbx",
+    ".cfi_offset rbx, -24",
+    "push r12",
+    ".cfi_offset r12, -32",
+    "push r13",
+    ".cfi_offset r13, -40",
+    "push r14",
+    ".cfi_offset r14, -48",
+    "push r15",
+    ".cfi_offset r15, -56",
+    "push qword ptr [rdi + {host_sp}]",
+    "push qword ptr [rdi + {guest_fp}]",
+    "push rdi",
+    "mov [rdi + {host_sp}], rsp",
+    "mov qword ptr [rdi + {guest_fp}], 0",
+    "cmp dword ptr [rdi + {exit}], 0",
+    "jne 3f",
+    "mov rax, rsi",
+    "mov rdi, rdx",
+    "mov rsi, rcx",
+    "mov rdx, r8",
+    "mov rsp, r9",
+    "call rax",
+    "mov rdi, [rbp - 64]",
+    "mov rcx, [rbp - 56]",
+    "mov rdx, [rbp - 48]",
+    "mov [rdi + {guest_fp}], rcx",
+    "mov [rdi + {host_sp}], rdx",
+    "mov eax, {returned}",
+    "mov rsp, rbp",
+    "pop rbp",
+    ".cfi_remember_state",
+    ".cfi_def_cfa rsp, 8",
+    "ret",
+    ".cfi_restore_state",
+    // Killed before it began: there is no frame of a guest to report.
+    "3:",
+    "mov qword ptr [rdi + {landing_pc}], 0",
+    "mov qword ptr [rdi + {landing_fp}], 0",
+    "mov eax, {left}",
+    // Every way out but the return of the guest function ends here, with the status in eax and
+    // rsp as host_sp says.
+    ".hidden precast_land",
+    "precast_land:",
+    "pop rdi",
+    "pop qword ptr [rdi + {guest_fp}]",
+    "pop qword ptr [rdi + {host_sp}]",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
+    "pop rbp",
+    ".cfi_def_cfa rsp, 8",
+    "ret",
+    ".cfi_endproc",
+    ".size precast_enter, . - precast_enter",
+
+    // What signal handlers divert to: activation in rdi, status TRAPPED.
+    ".hidden precast_leave",
+    ".globl precast_leave",
+    ".type precast_leave, @function",
+    "precast_leave:",
+    ".cfi_startproc",
+    "mov rsp, [rdi + {host_sp}]",
+    "mov eax, {trapped}",
+    "jmp precast_land",
+    ".cfi_endproc",
+    ".size precast_leave, . - precast_leave",
+
+    // trap(base, code): called by the object's trap stubs.
+    ".hidden precast_trap",
+    ".globl precast_trap",
+    ".type precast_trap, @function",
+    "precast_trap:",
+    ".cfi_startproc",
+    "mov rdi, [rdi - {activation}]",
+    "mov qword ptr [rdi + {landing_pc}], 0",
+    "mov [rdi + {landing_fp}], rbp",
+    "mov [rdi + {landing_code}], esi",
+    "mov rsp, [rdi + {host_sp}]",
+    "mov eax, {trapped}",
+    "jmp precast_land",
+    ".cfi_endproc",
+    ".size precast_trap, . - precast_trap",
+
+    // A crossing from guest to host. `load` leaves the activation in r11.
+    ".macro precast_crossing name, activation, target:vararg",
+    ".hidden \\name",
+    ".globl \\name",
+    ".type \\name, @function",
+    "\\name:",
+    ".cfi_startproc",
+    ".cfi_signal_frame",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "mov r11, [rdi + \\activation]",
+    "push r11",
+    "mov [r11 + {guest_fp}], rbp",
+    "mov rsp, [r11 + {host_sp}]",
+    "call \\target",
+    "mov r11, [rbp - 8]",
+    "mov qword ptr [r11 + {guest_fp}], 0",
+    "cmp dword ptr [r11 + {exit}], 0",
+    "jne precast_left",
+    "mov rsp, rbp",
+    "pop rbp",
+    ".cfi_def_cfa rsp, 8",
+    "ret",
+    ".cfi_endproc",
+    ".size \\name, . - \\name",
+    ".endm",
+
+    "precast_crossing precast_host_registers, {host_activation}, qword ptr [rdi + {call_registers}]",
+    "precast_crossing precast_host_array, {host_activation}, qword ptr [rdi + {call_array}]",
+    "precast_crossing precast_rt_memory_grow, -{activation}, {memory_grow}",
+    "precast_crossing precast_rt_memory_copy, -{activation}, {memory_copy}",
+    "precast_crossing precast_rt_memory_fill, -{activation}, {memory_fill}",
+    "precast_crossing precast_rt_memory_init, -{activation}, {memory_init}",
+    "precast_crossing precast_rt_data_drop, -{activation}, {data_drop}",
+    "precast_crossing precast_rt_table_grow, -{activation}, {table_grow}",
+    "precast_crossing precast_rt_table_fill, -{activation}, {table_fill}",
+    "precast_crossing precast_rt_table_copy, -{activation}, {table_copy}",
+    "precast_crossing precast_rt_table_init, -{activation}, {table_init}",
+    "precast_crossing precast_rt_elem_drop, -{activation}, {elem_drop}",
+
+    // The exit word was not 0 when a crossing came back: activation in r11.
+    "precast_left:",
+    ".cfi_startproc",
+    ".cfi_signal_frame",
+    ".cfi_def_cfa rbp, 16",
+    ".cfi_offset rbp, -16",
+    "mov qword ptr [r11 + {landing_pc}], 0",
+    "mov [r11 + {landing_fp}], rbp",
+    "mov rsp, [r11 + {host_sp}]",
+    "mov eax, {left}",
+    "jmp precast_land",
+    ".cfi_endproc",
+
+    ".hidden precast_crossings_end",
+    ".globl precast_crossings_end",
+    "precast_crossings_end:",
+    ".popsection",
+    host_sp = const offset_of!(Activation, host_sp),
+    guest_fp = const offset_of!(Activation, guest_fp),
+    exit = const offset_of!(Activation, exit),
+    landing_pc = const offset_of!(Activation, landing) + offset_of!(Landing, pc),
+    landing_fp = const offset_of!(Activation, landing) + offset_of!(Landing, fp),
+    landing_code = const offset_of!(Activation, landing) + offset_of!(Landing, code),
+    host_activation = const offset_of!(HostRecord, activation),
+    call_registers = const offset_of!(HostRecord, call_registers),
+    call_array = const offset_of!(HostRecord, call_values),
+    activation = const InstanceHeader::ACTIVATION,
+    returned = const RETURNED,
+    trapped = const TRAPPED,
+    left = const LEFT,
+    memory_grow = sym runtime::memory_grow,
+    memory_copy = sym runtime::memory_copy,
+    memory_fill = sym runtime::memory_fill,
+    memory_init = sym runtime::memory_init,
+    data_drop = sym runtime::data_drop,
+    table_grow = sym runtime::table_grow,
+    table_fill = sym runtime::table_fill,
+    table_copy = sym runtime::table_copy,
+    table_init = sym runtime::table_init,
+    elem_drop = sym runtime::elem_drop,
+);
+
+unsafe extern "C" {
+    safe static precast_crossings_start: u8;
+    safe static precast_crossings_end: u8;
+    fn precast_enter(
+        activation: *const Activation,
+        stub: usize,
+        context: usize,
+        code: usize,
+        values: *mut value::Cell,
+        stack_top: usize,
+    ) -> u64;
+    fn precast_leave();
+    fn precast_trap();
+    fn precast_host_registers();
+    fn precast_host_array();
+    fn precast_rt_memory_grow();
+    fn precast_rt_memory_copy();
+    fn precast_rt_memory_fill();
+    fn precast_rt_memory_init();
+    fn precast_rt_data_drop();
+    fn precast_rt_table_grow();
+    fn precast_rt_table_fill();
+    fn precast_rt_table_copy();
+    fn precast_rt_table_init();
+    fn precast_rt_elem_drop();
+}
+
+/// Enters the guest. Returns [`RETURNED`], [`TRAPPED`] or [`LEFT`].
+///
+/// # Safety
+///
+/// `stub` must be an entry stub of a mapped object for the type of the function at `code`, whose
+/// hidden parameter is `context`; `values` must hold its arguments and have room for its results;
+/// `stack_top` must be aligned to 16 bytes and end an accessible stack. The activation must be that
+/// of the store of the function, and current on this thread.
+#[inline(always)]
+pub(crate) unsafe fn enter(
+    activation: &Activation,
+    stub: usize,
+    context: usize,
+    code: usize,
+    values: *mut value::Cell,
+    stack_top: usize,
+) -> u64 {
+    // SAFETY: the caller's promise is what the assembly asks for.
+    unsafe { precast_enter(activation, stub, context, code, values, stack_top) }
+}
+
+/// The current stack pointer, about.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let sp: usize;
+    // SAFETY: reads a register.
+    unsafe {
+        std::arch::asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags));
+    }
+    sp
+}
+
+/// Entry point of host functions whose types travel in registers.
+pub(crate) fn host_call_registers() -> usize {
+    precast_host_registers as *const () as usize
+}
+
+/// Entry point of host functions for the objects' `host_stub`s.
+pub(crate) fn host_call_array() -> usize {
+    precast_host_array as *const () as usize
+}
+
+/// What [`InstanceHeader::trap`] holds.
+pub(crate) fn trap_entry() -> usize {
+    precast_trap as *const () as usize
+}
+
+/// Code addresses, by [`RuntimeFn`].
+#[repr(transparent)]
+pub(crate) struct RuntimeTable([unsafe extern "C" fn(); RuntimeFn::COUNT]);
+
+static RUNTIME: RuntimeTable = RuntimeTable([
+    precast_rt_memory_grow,
+    precast_rt_memory_copy,
+    precast_rt_memory_fill,
+    precast_rt_memory_init,
+    precast_rt_data_drop,
+    precast_rt_table_grow,
+    precast_rt_table_fill,
+    precast_rt_table_copy,
+    precast_rt_table_init,
+    precast_rt_elem_drop,
+]);
+
+/// What [`InstanceHeader::runtime`] holds.
+pub(crate) fn runtime_table() -> usize {
+    &raw const RUNTIME as usize
+}
+
+/// Whether `pc` is in the assembly above.
+pub(crate) fn is_crossing(pc: usize) -> bool {
+    (&raw const precast_crossings_start as usize..&raw const precast_crossings_end as usize)
+        .contains(&pc)
+}
+
+/// Length of the instruction that pushes the frame pointer, the first of every function.
+pub(crate) const PUSH_FP_LEN: usize = 1;
+/// Offset in a function at which its frame is set up (`push rbp; mov rbp, rsp`).
+pub(crate) const FRAME_READY: usize = 4;
+
+/// The registers of interrupted code, as the signal handler may read and change them.
+pub(crate) struct Context<'a>(&'a mut libc::ucontext_t);
+
+impl<'a> Context<'a> {
+    /// # Safety
+    ///
+    /// `context` must be the third argument of a signal handler that is running.
+    pub(crate) unsafe fn from_raw(context: *mut libc::c_void) -> Context<'a> {
+        // SAFETY: the kernel made it, and it lives until the handler returns.
+        Context(unsafe { &mut *context.cast() })
+    }
+
+    fn register(&self, index: libc::c_int) -> usize {
+        self.0.uc_mcontext.gregs[index as usize] as usize
+    }
+
+    pub(crate) fn pc(&self) -> usize {
+        self.register(libc::REG_RIP)
+    }
+
+    pub(crate) fn fp(&self) -> usize {
+        self.register(libc::REG_RBP)
+    }
+
+    pub(crate) fn sp(&self) -> usize {
+        self.register(libc::REG_RSP)
+    }
+
+    /// Makes the thread go on in the exit path of `activation`.
+    pub(crate) fn divert(&mut self, activation: *const Activation) {
+        let registers = &mut self.0.uc_mcontext.gregs;
+        registers[libc::REG_RIP as usize] = precast_leave as *const () as i64;
+        registers[libc::REG_RDI as usize] = activation as i64;
+    }
+}

@@ -1,0 +1,165 @@
+//! Backtraces of guest code, taken on the host's stack after the guest was left.
+//!
+//! # Safety
+//!
+//! This file holds unsafe code: it reads frames of guest stacks. It reads only where a frame lies
+//! wholly within an accessible guest stack of the store, and each frame must lie above the one
+//! before, so that damage ends the walk.
+#![allow(unsafe_code, reason = "frames are read from the guest's stack")]
+
+use crate::activation::{Activation, IDLE, Landing, Region};
+use crate::arch;
+use crate::registry;
+use crate::trap::{Backtrace, Frame};
+
+/// How many frames are kept at each end of a deep stack.
+const ENDS: usize = 50;
+
+/// The calls that led to a landing.
+pub(crate) fn of_landing(activation: &Activation, landing: Landing) -> Backtrace {
+    let mut pcs = Ends::default();
+    if landing.pc != 0 {
+        // Add one: below, return addresses are looked up one byte before.
+        pcs.push(landing.pc + 1);
+        if let Some(caller) = caller_without_frame(activation, landing) {
+            pcs.push(caller);
+        }
+    }
+    walk(activation, landing.fp, &mut pcs);
+    walk_outer(activation, &mut pcs);
+    pcs.resolve()
+}
+
+/// The calls that led to the host function that runs now, whose crossing has this frame.
+pub(crate) fn of_callers(activation: &Activation, fp: usize) -> Backtrace {
+    let mut pcs = Ends::default();
+    walk(activation, fp, &mut pcs);
+    for &fp in activation.outer_frames().iter().rev() {
+        walk(activation, fp, &mut pcs);
+    }
+    pcs.resolve()
+}
+
+/// After a landing, `guest_fp` is again what it was when the guest was entered.
+fn walk_outer(activation: &Activation, pcs: &mut Ends) {
+    let fp = activation
+        .guest_fp
+        .load(std::sync::atomic::Ordering::Relaxed);
+    if fp != IDLE {
+        walk(activation, fp, pcs);
+        for &fp in activation.outer_frames().iter().rev() {
+            walk(activation, fp, pcs);
+        }
+    }
+}
+
+/// The return address, where the function at `landing.pc` had not set up its frame yet.
+fn caller_without_frame(activation: &Activation, landing: Landing) -> Option<usize> {
+    let range = registry::find(landing.pc)?;
+    let offset = u32::try_from(landing.pc - range.start).ok()?;
+    // SAFETY: the store whose guest ran there keeps the object mapped.
+    let metadata = unsafe { range.object() }.metadata();
+    let (_, function) = metadata.function_at(offset)?;
+    let at = match (offset - function.text_offset) as usize {
+        0 => landing.sp,
+        1..arch::FRAME_READY => landing.sp + arch::PUSH_FP_LEN * 8,
+        _ => return None,
+    };
+    read(activation.region_of(at)?, at)
+}
+
+/// Follows frame pointers from `fp` until they leave the guest stack.
+fn walk(activation: &Activation, mut fp: usize, pcs: &mut Ends) {
+    let Some(region) = activation.region_of(fp) else {
+        return;
+    };
+    while let (Some(outer), Some(pc)) = (read(region, fp), read(region, fp.wrapping_add(8))) {
+        pcs.push(pc);
+        if outer <= fp {
+            break;
+        }
+        fp = outer;
+    }
+}
+
+/// A word of the guest stack in `region`.
+fn read(region: Region, at: usize) -> Option<usize> {
+    let inside = at >= region.stack && at.checked_add(8)? <= region.stack_top;
+    if !inside || !at.is_multiple_of(8) {
+        return None;
+    }
+    // SAFETY: the stack of a slot is mapped for reading and writing from `stack` to `stack_top`,
+    // and no guest runs meanwhile.
+    Some(unsafe { std::ptr::with_exposed_provenance::<usize>(at).read() })
+}
+
+/// The first and the last few return addresses of a sequence.
+#[derive(Default)]
+struct Ends {
+    first: Vec<usize>,
+    /// A ring, whose oldest entry is at `seen % ENDS`.
+    last: Vec<usize>,
+    seen: usize,
+}
+
+impl Ends {
+    fn push(&mut self, pc: usize) {
+        if self.first.len() < ENDS {
+            self.first.push(pc);
+            return;
+        }
+        match self.last.get_mut(self.seen % ENDS) {
+            Some(oldest) => *oldest = pc,
+            None => self.last.push(pc),
+        }
+        self.seen += 1;
+    }
+
+    fn resolve(mut self) -> Backtrace {
+        if self.seen > ENDS {
+            self.last.rotate_left(self.seen % ENDS);
+        }
+        let omitted = self.seen - self.last.len();
+        let frames = self
+            .first
+            .iter()
+            .chain(&self.last)
+            .filter_map(|&pc| frame(pc))
+            .collect();
+        Backtrace { frames, omitted }
+    }
+}
+
+/// The guest function that a return address is in; stubs have none.
+fn frame(pc: usize) -> Option<Frame> {
+    let range = registry::find(pc - 1)?;
+    // SAFETY: the address is from a stack of the store that holds the object.
+    let metadata = unsafe { range.object() }.metadata();
+    let location = metadata.location_at(u32::try_from(pc - 1 - range.start).ok()?)?;
+    let name = metadata
+        .function_name(location.function)
+        .ok()
+        .filter(|name| !name.is_empty());
+    Some(Frame {
+        module: metadata.module_name().unwrap_or_default().to_owned(),
+        function: location.function,
+        name: name.map(str::to_owned),
+        wasm_offset: location.wasm_offset,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_stacks_keep_their_ends() {
+        let mut ends = Ends::default();
+        for pc in 0..1000 {
+            ends.push(pc);
+        }
+        ends.last.rotate_left(ends.seen % ENDS);
+        assert_eq!(ends.first, (0..50).collect::<Vec<_>>());
+        assert_eq!(ends.last, (950..1000).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,137 @@
+//! What a host function knows of the guest that called it.
+//!
+//! # Safety
+//!
+//! This file holds unsafe code: memory 0 of the calling instance is found by a pointer that was
+//! resolved when the instance was made, and stays valid as long as the store.
+#![allow(
+    unsafe_code,
+    reason = "the guest's memory is found by a pointer resolved beforehand"
+)]
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use precast_abi::instance::MemoryDef;
+
+use crate::backtrace;
+use crate::externs::Extern;
+use crate::host::record::HostRecord;
+use crate::instance::Instance;
+use crate::interrupt::InterruptHandle;
+use crate::store::{AsStore, AsStoreMut, StoreMut, StoreRef};
+use crate::trap::Backtrace;
+
+/// The store, as a host function has it while it runs: its first parameter.
+///
+/// Through it the function reaches the host's state, the memory of the guest that called it, and
+/// can call guest functions in turn.
+pub struct Caller<'a, T: 'static> {
+    store: StoreMut<'a, T>,
+    memory: *const MemoryDef,
+    instance: u32,
+}
+
+impl<'a, T: 'static> Caller<'a, T> {
+    #[inline]
+    pub(crate) fn new(store: StoreMut<'a, T>, record: &HostRecord) -> Caller<'a, T> {
+        Caller {
+            store,
+            memory: record.memory,
+            instance: record.instance,
+        }
+    }
+
+    /// The host's state.
+    pub fn data(&self) -> &T {
+        self.store.data()
+    }
+
+    /// The host's state.
+    pub fn data_mut(&mut self) -> &mut T {
+        self.store.data_mut()
+    }
+
+    /// Memory 0 of the instance that imports this function, and the host's state beside it.
+    /// `None` where it has no memory, or where no instance imports the function.
+    #[inline]
+    pub fn memory_and_data(&mut self) -> Option<(&mut [u8], &mut T)> {
+        if self.memory.is_null() {
+            return None;
+        }
+        // SAFETY: the definition lives as long as the store. Memory up to its length is mapped,
+        // and neither guests nor other handles can use it while `self` is borrowed. It is no part
+        // of the store's own data, so it overlaps nothing.
+        let memory = unsafe {
+            let def = self.memory.read();
+            let start = std::ptr::with_exposed_provenance_mut(def.base as usize);
+            std::slice::from_raw_parts_mut(start, def.len as usize)
+        };
+        Some((memory, self.store.data_mut()))
+    }
+
+    /// The instance that imports this function; `None` where it is called by the host itself, or
+    /// by way of a reference that belongs to no instance.
+    pub fn instance(&self) -> Option<Instance> {
+        let known = self.instance != precast_abi::NONE;
+        known.then(|| Instance {
+            store: self.store.core().id,
+            index: self.instance,
+        })
+    }
+
+    /// What the instance that imports this function exports under `name`.
+    pub fn export(&self, name: &str) -> Option<Extern> {
+        self.instance()?.export(self, name)
+    }
+
+    /// Whether the guest was stopped from outside: a host function that takes long should return
+    /// soon, with whatever result.
+    pub fn interrupted(&self) -> bool {
+        self.store.core().activation.is_killed()
+    }
+
+    /// A descriptor that is readable once the guest is stopped from outside, for host functions
+    /// that wait: poll it beside your own.
+    ///
+    /// # Errors
+    ///
+    /// If the process has no descriptor left.
+    pub fn interrupt_descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        let activation = &self.store.core().activation;
+        activation.event.descriptor(activation)
+    }
+
+    /// A handle with which any thread can stop the guests of this store.
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        self.as_store().interrupt_handle()
+    }
+
+    /// The guest calls that led here, innermost first.
+    pub fn backtrace(&self) -> Backtrace {
+        let activation = &self.store.core().activation;
+        match activation
+            .guest_fp
+            .load(std::sync::atomic::Ordering::Relaxed)
+        {
+            crate::activation::IDLE => Backtrace::default(),
+            fp => backtrace::of_callers(activation, fp),
+        }
+    }
+}
+
+impl<T: 'static> AsStore for Caller<'_, T> {
+    type Data = T;
+
+    #[inline]
+    fn as_store(&self) -> StoreRef<'_, T> {
+        self.store.as_store()
+    }
+}
+
+impl<T: 'static> AsStoreMut for Caller<'_, T> {
+    #[inline]
+    fn as_store_mut(&mut self) -> StoreMut<'_, T> {
+        self.store.as_store_mut()
+    }
+}

@@ -1,0 +1,714 @@
+//! Making instances.
+//!
+//! # Safety
+//!
+//! This file holds unsafe code: it fills in instance data, by distances that metadata accessors
+//! have checked to be regions of it, before any guest code can run in the instance.
+#![allow(unsafe_code, reason = "instance data is laid out by the compiler")]
+
+use std::collections::HashMap;
+use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
+
+use precast_abi::instance::{FuncRef, ImportedFunc, InstanceHeader, MemoryDef, TableDef};
+use precast_abi::object::{ImageRun, TableRecord};
+use precast_abi::{NONE, object::ExternKind};
+
+use crate::activation::{Entry, invoke};
+use crate::arch;
+use crate::error::{Error, LimitError, SystemError};
+use crate::func::Func;
+use crate::global::Global;
+use crate::host::record::{HostBox, HostDef};
+use crate::memory::{Home, MemoryEntity, capacity_for, shift};
+use crate::module::{FuncRefSite, Module, memory_type, table_type};
+use crate::object::{Damage, Fault, Metadata, Part};
+use crate::slot::{Slot, SlotPlan};
+use crate::store::{StoreCore, StoreMut};
+use crate::sys::{self, Access};
+use crate::table::{Storage, TableEntity, element_size};
+use crate::types::TypeId;
+
+/// What the store keeps of an instance.
+#[derive(Debug)]
+pub(crate) struct InstanceData {
+    pub(crate) module: Module,
+    pub(crate) slot: Slot,
+    pub(crate) stack_top: usize,
+    /// The store's numbers of the instance's memories.
+    pub(crate) memories: Box<[u32]>,
+    /// The store's numbers of its tables; [`NONE`] for those that no one can change.
+    pub(crate) tables: Box<[u32]>,
+    /// Imported functions.
+    pub(crate) functions: Box<[Func]>,
+    /// Host functions made for its imports.
+    _hosts: Vec<Box<HostBox>>,
+    /// Records of functions that generated code has no record for, made when the host asks.
+    extra: Mutex<HashMap<u32, Box<FuncRef>>>,
+}
+
+impl std::fmt::Debug for HostBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostBox")
+            .field("type", &self.record.ty)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an import was resolved to. Its type has been checked.
+pub(crate) enum Resolved {
+    Func(Func),
+    Host(HostDef),
+    Table(u32),
+    Memory(u32),
+    Global(Global),
+}
+
+/// Imports by kind, each in the order of its index space.
+#[derive(Default)]
+struct Imports {
+    functions: Vec<Func>,
+    tables: Vec<u32>,
+    memories: Vec<u32>,
+    globals: Vec<Global>,
+    hosts: Vec<Box<HostBox>>,
+}
+
+/// Runs of the image up to this many bytes are copied: mapping them costs more.
+const COPY_UP_TO: u64 = 32 << 10;
+
+/// Makes an instance and runs its start function. `imports` are what the module asks for, in its
+/// order, of the right types and of this store.
+pub(crate) fn in_store<T: 'static>(
+    store: &mut StoreMut<'_, T>,
+    module: &Module,
+    imports: Vec<Resolved>,
+) -> Result<u32, Error> {
+    let (index, entry) = build(store.core_mut(), module, imports)?;
+    if let Some(entry) = entry {
+        // SAFETY: the store is ours, and no reference into it is held; `init` takes the instance
+        // base alone.
+        unsafe { invoke(store.core_ptr(), &entry, std::ptr::null_mut())? };
+    }
+    Ok(index)
+}
+
+/// Everything up to running guest code.
+fn build(
+    core: &mut StoreCore,
+    module: &Module,
+    imports: Vec<Resolved>,
+) -> Result<(u32, Option<Entry>), Error> {
+    let limit = core.options.limits.instances;
+    if core.instances.len() >= limit {
+        return Err(LimitError::Instances { limit }.into());
+    }
+    let metadata = module.metadata();
+    let prepared = module.prepared()?;
+    core.adopt_stubs(module)?;
+    let slot = Slot::new(&plan(core, metadata)?)?;
+    let index = u32::try_from(core.instances.len()).unwrap_or(NONE - 1);
+    let rollback = Rollback::of(core);
+    let made = fill(core, module, &slot, index, imports);
+    let (imports, memories, tables) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            rollback.undo(core);
+            return Err(error);
+        }
+    };
+    write_func_refs(&slot, module, &prepared.func_refs, &imports.functions);
+    let header = metadata.header();
+    let region = slot.region;
+    let entry = (header.init != NONE).then(|| Entry {
+        stub: module.code(header.init),
+        context: region.base,
+        code: 0,
+        stack_top: region.stack_top,
+    });
+    core.activation.add_region(region);
+    core.instances.push(InstanceData {
+        module: module.clone(),
+        slot,
+        stack_top: region.stack_top,
+        memories: memories.into(),
+        tables: tables.into(),
+        functions: imports.functions.into(),
+        _hosts: imports.hosts,
+        extra: Mutex::default(),
+    });
+    Ok((index, entry))
+}
+
+/// What to go back to when an instance cannot be completed.
+struct Rollback {
+    memories: usize,
+    tables: usize,
+    memory_bytes: u64,
+    table_elements: u64,
+}
+
+impl Rollback {
+    fn of(core: &StoreCore) -> Rollback {
+        Rollback {
+            memories: core.memories.len(),
+            tables: core.tables.len(),
+            memory_bytes: core.memory_bytes,
+            table_elements: core.table_elements,
+        }
+    }
+
+    fn undo(self, core: &mut StoreCore) {
+        core.memories.truncate(self.memories);
+        core.tables.truncate(self.tables);
+        core.memory_bytes = self.memory_bytes;
+        core.table_elements = self.table_elements;
+    }
+}
+
+/// How large a slot the module needs.
+fn plan(core: &StoreCore, metadata: Metadata<'_>) -> Result<SlotPlan, Error> {
+    let header = metadata.header();
+    let mut plan = SlotPlan {
+        stack_size: sys::round_up_to_page(core.options.stack_size).unwrap_or(1 << 20),
+        data_size: header.layout.size as usize,
+        memory_len: 0,
+        memory_capacity: 0,
+        guard: 0,
+        guarded: false,
+    };
+    if header.imported_memories > 0 || header.memories.len == 0 {
+        return Ok(plan);
+    }
+    let memory = metadata.memory(0)?;
+    let ty = memory_type(&memory);
+    let limit = core.options.limits.memory_bytes;
+    let len = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
+    if len > limit {
+        return Err(LimitError::MemoryBytes {
+            requested: len,
+            limit,
+        }
+        .into());
+    }
+    let round = |bytes: u64| bytes.checked_next_multiple_of(sys::page_size() as u64);
+    let too_large = || SystemError {
+        what: "reserve",
+        bytes: len,
+        source: None,
+    };
+    plan.memory_len = round(len)
+        .filter(|&len| len < 1 << 47)
+        .ok_or_else(too_large)?;
+    plan.guarded = memory.reservation > 0;
+    plan.memory_capacity = if plan.guarded {
+        memory.reservation
+    } else {
+        round(capacity_for(&ty, limit)).ok_or_else(too_large)?
+    };
+    plan.guard = memory.guard;
+    Ok(plan)
+}
+
+/// Fills in the instance data of a new slot, but for function records.
+fn fill(
+    core: &mut StoreCore,
+    module: &Module,
+    slot: &Slot,
+    index: u32,
+    resolved: Vec<Resolved>,
+) -> Result<(Imports, Vec<u32>, Vec<u32>), Error> {
+    let metadata = module.metadata();
+    let header = metadata.header();
+    slot.write_header(InstanceHeader {
+        loader: [index.into(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        memory0: MemoryDef {
+            base: slot.base() as u64,
+            len: 0,
+        },
+        runtime: arch::runtime_table() as u64,
+        trap: arch::trap_entry() as u64,
+        activation: std::sync::Arc::as_ptr(&core.activation).expose_provenance() as u64,
+    });
+    write_type_ids(slot, header.layout.type_ids, &module.prepared()?.type_ids);
+    // SAFETY: the region of globals is as long as its image (checked when the object is opened).
+    unsafe { slot.write_bytes(header.layout.globals, metadata.globals_image()?) };
+    let mut imports = Imports::default();
+    sort_imports(core, module, resolved, &mut imports)?;
+    let memories = make_memories(core, module, slot, index, &imports)?;
+    let memory0 = memories
+        .first()
+        .map(|&memory| core.memories[memory as usize].def);
+    place_hosts(index, memory0, &mut imports);
+    write_imports(core, metadata, slot, &imports)?;
+    let tables = make_tables(core, module, slot, &imports)?;
+    for run in 0..header.image_runs.len {
+        place_image(core, module, &metadata.image_run(run)?, slot, &memories)?;
+    }
+    Ok((imports, memories, tables))
+}
+
+fn write_type_ids(slot: &Slot, distance: u32, ids: &[TypeId]) {
+    for (i, id) in ids.iter().enumerate() {
+        // SAFETY: the region has a number for each type (checked when the object is opened).
+        unsafe { slot.write(distance - 4 * i as u32, id.0) };
+    }
+}
+
+/// Sorts imports into their index spaces.
+fn sort_imports(
+    core: &StoreCore,
+    module: &Module,
+    resolved: Vec<Resolved>,
+    imports: &mut Imports,
+) -> Result<(), Error> {
+    let metadata = module.metadata();
+    for (index, import) in resolved.into_iter().enumerate() {
+        match import {
+            Resolved::Func(func) => imports.functions.push(func),
+            Resolved::Host(def) => {
+                let host = new_host(core, module, &def)?;
+                imports
+                    .functions
+                    .push(Func::from_record(core.id, host.identity()));
+                imports.hosts.push(host);
+            }
+            Resolved::Table(table) => imports.tables.push(table),
+            Resolved::Memory(memory) => imports.memories.push(memory),
+            Resolved::Global(global) => imports.globals.push(global),
+        }
+        // Spaces are in the order of imports: anything else is damage.
+        let record = metadata.import(index as u32)?;
+        let count = match ExternKind::from_u32(record.kind) {
+            Some(ExternKind::Function) => imports.functions.len(),
+            Some(ExternKind::Table) => imports.tables.len(),
+            Some(ExternKind::Memory) => imports.memories.len(),
+            Some(ExternKind::Global) => imports.globals.len(),
+            None => 0,
+        };
+        if count != record.index as usize + 1 {
+            return Err(damage(Part::Import, index as u32));
+        }
+    }
+    let header = metadata.header();
+    let complete = imports.functions.len() == header.imported_functions as usize
+        && imports.tables.len() == header.imported_tables as usize
+        && imports.memories.len() == header.imported_memories as usize
+        && imports.globals.len() == header.imported_globals as usize;
+    if complete {
+        Ok(())
+    } else {
+        Err(damage(Part::Imports, 0))
+    }
+}
+
+fn damage(part: Part, index: u32) -> Error {
+    Error::Object(Damage::at(part, index, Fault::Contradiction).into())
+}
+
+/// A host function for an import of the module.
+fn new_host(core: &StoreCore, module: &Module, def: &HostDef) -> Result<Box<HostBox>, Error> {
+    let stub = match def.ty.fits_registers() {
+        true => 0,
+        false => host_stub(module, def.ty.id())?.ok_or_else(|| damage(Part::Types, 0))?,
+    };
+    Ok(HostBox::new(
+        def,
+        &core.activation,
+        stub,
+        std::ptr::null(),
+        NONE,
+    ))
+}
+
+/// Tells host functions which instance imports them.
+fn place_hosts(index: u32, memory0: Option<NonNull<MemoryDef>>, imports: &mut Imports) {
+    for host in &mut imports.hosts {
+        host.record.instance = index;
+        host.record.memory = memory0.map_or(std::ptr::null(), |def| def.as_ptr().cast_const());
+    }
+}
+
+fn write_imports(
+    core: &StoreCore,
+    metadata: Metadata<'_>,
+    slot: &Slot,
+    imports: &Imports,
+) -> Result<(), Error> {
+    for (index, func) in (0..).zip(&imports.functions) {
+        let FuncRef { code, context, .. } = func.record();
+        let distance = metadata.function(index)?.import_slot;
+        // SAFETY: the accessor has checked that the slot is a region of this size.
+        unsafe { slot.write(distance, ImportedFunc { code, context }) };
+    }
+    // SAFETY, of the three below: accessors have checked that each is a region for an address.
+    for (index, &table) in (0..).zip(&imports.tables) {
+        let def = core.tables[table as usize].def.as_ptr().expose_provenance();
+        // SAFETY: see above.
+        unsafe { slot.write(metadata.table(index)?.def, def as u64) };
+    }
+    for (index, &memory) in (0..).zip(&imports.memories) {
+        let def = core.memories[memory as usize]
+            .def
+            .as_ptr()
+            .expose_provenance();
+        // SAFETY: see above.
+        unsafe { slot.write(metadata.memory(index)?.def, def as u64) };
+    }
+    for (index, global) in (0..).zip(&imports.globals) {
+        let cell = global.cell.as_ptr().expose_provenance();
+        // SAFETY: see above.
+        unsafe { slot.write(metadata.global(index)?.cell, cell as u64) };
+    }
+    Ok(())
+}
+
+fn make_memories(
+    core: &mut StoreCore,
+    module: &Module,
+    slot: &Slot,
+    instance: u32,
+    imports: &Imports,
+) -> Result<Vec<u32>, Error> {
+    let metadata = module.metadata();
+    let header = metadata.header();
+    let mut memories = imports.memories.clone();
+    for index in header.imported_memories..header.memories.len {
+        let record = metadata.memory(index)?;
+        let ty = memory_type(&record);
+        let bytes = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
+        core.take_memory(bytes)?;
+        let (home, capacity, base) = if index == 0 {
+            let capacity = match record.reservation {
+                0 => capacity_for(&ty, core.options.limits.memory_bytes),
+                reservation => reservation,
+            };
+            (
+                Home::Slot {
+                    instance,
+                    offset: slot.base_offset,
+                },
+                capacity,
+                slot.base(),
+            )
+        } else {
+            let limit = core.options.limits.memory_bytes;
+            let (reservation, capacity) = MemoryEntity::new(ty, limit)?;
+            let base = reservation.base().as_ptr().expose_provenance();
+            (Home::Own(reservation), capacity, base)
+        };
+        // SAFETY: the accessor has checked that the definition is a region of this size.
+        unsafe {
+            slot.write(
+                record.def,
+                MemoryDef {
+                    base: base as u64,
+                    len: bytes,
+                },
+            )
+        };
+        let def = std::ptr::with_exposed_provenance_mut(slot.address(record.def));
+        memories.push(core.memories.len() as u32);
+        core.memories.push(MemoryEntity {
+            def: NonNull::new(def).expect("instance data is not at 0"),
+            declared: ty,
+            home,
+            capacity,
+            _own_def: None,
+        });
+    }
+    Ok(memories)
+}
+
+fn make_tables(
+    core: &mut StoreCore,
+    module: &Module,
+    slot: &Slot,
+    imports: &Imports,
+) -> Result<Vec<u32>, Error> {
+    let metadata = module.metadata();
+    let header = metadata.header();
+    let ids = &module.prepared()?.type_ids;
+    let mut tables = imports.tables.clone();
+    for index in header.imported_tables..header.tables.len {
+        let record = metadata.table(index)?;
+        if record.flags & TableRecord::IMMUTABLE != 0 {
+            tables.push(NONE);
+            continue;
+        }
+        let ty = table_type(&record, ids)?;
+        core.take_elements(ty.min)?;
+        let storage = match record.storage {
+            NONE => Some(Storage::new(ty.min, element_size(&ty)).ok_or(SystemError {
+                what: "allocate",
+                bytes: ty.min.saturating_mul(element_size(&ty) as u64),
+                source: None,
+            })?),
+            _ => None,
+        };
+        let elements = match &storage {
+            Some(storage) => storage.address(),
+            None => slot.address(record.storage) as u64,
+        };
+        // SAFETY: the accessor has checked that the definition is a region of this size.
+        unsafe {
+            slot.write(
+                record.def,
+                TableDef {
+                    elements,
+                    len: ty.min,
+                },
+            )
+        };
+        let def = std::ptr::with_exposed_provenance_mut(slot.address(record.def));
+        tables.push(core.tables.len() as u32);
+        core.tables.push(TableEntity {
+            def: NonNull::new(def).expect("instance data is not at 0"),
+            declared: ty,
+            capacity: ty.min,
+            storage,
+            _own_def: None,
+        });
+    }
+    Ok(tables)
+}
+
+/// Puts a run of the image where it belongs.
+fn place_image(
+    core: &StoreCore,
+    module: &Module,
+    run: &ImageRun,
+    slot: &Slot,
+    memories: &[u32],
+) -> Result<(), Error> {
+    let memory = &core.memories[memories[run.memory as usize] as usize];
+    let page = sys::page_size() as u64;
+    let whole_pages = [run.memory_offset, run.image_offset, run.len]
+        .iter()
+        .all(|n| n.is_multiple_of(page));
+    let fail = |source| SystemError {
+        what: "map",
+        bytes: run.len,
+        source: Some(source),
+    };
+    if run.len > COPY_UP_TO && whole_pages {
+        let (reservation, offset) = match &memory.home {
+            Home::Own(reservation) => (reservation, 0),
+            Home::Slot { offset, .. } => (&slot.reservation, *offset),
+        };
+        let start = offset + run.memory_offset as usize;
+        let file_offset = module.metadata().header().image.file_offset + run.image_offset;
+        // SAFETY: the run lies within the memory (`Metadata::image_run`), which is new.
+        let mapped = unsafe {
+            reservation.map_file(
+                start..start + run.len as usize,
+                module.object().file(),
+                file_offset,
+                Access::ReadWrite,
+            )
+        };
+        return mapped.map_err(|error| fail(error).into());
+    }
+    let image = module
+        .image()
+        .ok_or_else(|| fail(std::io::ErrorKind::OutOfMemory.into()))?;
+    let bytes = &image[run.image_offset as usize..][..run.len as usize];
+    let (start, len) = memory.raw();
+    let offset = run.memory_offset as usize;
+    if offset.checked_add(bytes.len()).is_none_or(|end| end > len) {
+        return Err(damage(Part::ImageRun, 0));
+    }
+    // SAFETY: the range lies within the memory, as was just checked, and no one uses it.
+    unsafe {
+        start
+            .add(offset)
+            .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+    };
+    Ok(())
+}
+
+/// Fills in the records of functions that can be referred to.
+fn write_func_refs(slot: &Slot, module: &Module, sites: &[FuncRefSite], imported: &[Func]) {
+    for site in sites {
+        let record = match imported.get(site.function as usize) {
+            // A copy: the record of the function itself stays its identity.
+            Some(func) => func.record(),
+            None => guest_record(
+                slot.base(),
+                module,
+                site,
+                slot.address(site.distance) as u64,
+            ),
+        };
+        // SAFETY: the metadata accessor has checked that each record is a region of this size.
+        unsafe { slot.write(site.distance, record) };
+    }
+}
+
+fn guest_record(base: usize, module: &Module, site: &FuncRefSite, identity: u64) -> FuncRef {
+    FuncRef {
+        code: module.code(site.text_offset) as u64,
+        context: base as u64,
+        type_id: site.type_id.0,
+        reserved: 0,
+        identity,
+    }
+}
+
+impl InstanceData {
+    /// Address of an imported global's value.
+    pub(crate) fn imported_global(&self, cell: u32) -> usize {
+        // SAFETY: the metadata accessor has checked that there is room for an address.
+        unsafe { self.slot.read::<u64>(cell) as usize }
+    }
+
+    /// Function `index` of the instance.
+    pub(crate) fn func(&self, core: &StoreCore, index: u32) -> Result<Func, Error> {
+        if let Some(func) = self.functions.get(index as usize) {
+            return Ok(*func);
+        }
+        let function = self.module.metadata().function(index)?;
+        let address = if function.func_ref == NONE {
+            self.extra_record(index, function.text_offset, function.type_index)?
+        } else {
+            self.slot.address(function.func_ref)
+        };
+        Func::from_bits(core.id, address as u64).ok_or_else(|| damage(Part::Function, index))
+    }
+
+    /// Address of the record of a function that generated code never refers to.
+    fn extra_record(&self, index: u32, text_offset: u32, type_index: u32) -> Result<usize, Error> {
+        let type_id = self.module.prepared()?.type_ids[type_index as usize];
+        let mut extra = self.extra.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = extra.entry(index).or_insert_with(|| {
+            let site = FuncRefSite {
+                function: index,
+                distance: NONE,
+                text_offset,
+                type_id,
+            };
+            let record = guest_record(self.slot.base(), &self.module, &site, 0);
+            let mut record = Box::new(record);
+            record.identity = (&raw mut *record).expose_provenance() as u64;
+            record
+        });
+        Ok(record.identity as usize)
+    }
+}
+
+impl StoreCore {
+    /// The instance with this base.
+    pub(crate) fn instance_at(&self, base: usize) -> &InstanceData {
+        // SAFETY: bases come from function records, whose instances live as long as the store.
+        let index = unsafe { crate::slot::header(base) }.loader[0];
+        &self.instances[index as usize]
+    }
+
+    /// The stub that calls functions of a type, from `instance` or else from any.
+    pub(crate) fn enter_stub(&self, instance: &InstanceData, ty: TypeId) -> Result<usize, Error> {
+        let of = |module: &Module| -> Result<Option<usize>, Error> {
+            let Some(index) = type_index(module, ty)? else {
+                return Ok(None);
+            };
+            let stub = module.metadata().ty(index)?.enter_stub;
+            Ok((stub != NONE).then(|| module.code(stub)))
+        };
+        if let Some(stub) = of(&instance.module)? {
+            return Ok(stub);
+        }
+        for other in &self.instances {
+            if let Some(stub) = of(&other.module)? {
+                return Ok(stub);
+            }
+        }
+        Err(crate::error::UseError::NotCallable.into())
+    }
+
+    /// Makes a host function that belongs to no instance.
+    pub(crate) fn add_host_func(&mut self, def: &HostDef) -> Func {
+        let ty = def.ty;
+        let stub = match ty.fits_registers() {
+            true => None,
+            false => self
+                .instances
+                .iter()
+                .find_map(|i| host_stub(&i.module, ty.id()).ok()?),
+        };
+        let host = HostBox::new(
+            def,
+            &self.activation,
+            stub.unwrap_or(0),
+            std::ptr::null(),
+            NONE,
+        );
+        if stub.is_none() && !ty.fits_registers() {
+            self.without_stub.push((ty.id(), host.identity()));
+        }
+        let func = Func::from_record(self.id, host.identity());
+        self.host_funcs.push(host);
+        func
+    }
+
+    /// Completes host functions whose types no module had a stub for, until this one.
+    ///
+    /// No guest can have called them: one that knows the type would have brought the stub.
+    fn adopt_stubs(&mut self, module: &Module) -> Result<(), Error> {
+        let mut waiting = std::mem::take(&mut self.without_stub);
+        let mut result = Ok(());
+        waiting.retain(|&(ty, record)| match host_stub(module, ty) {
+            Ok(Some(stub)) => {
+                self.complete(record, stub as u64);
+                false
+            }
+            Ok(None) => true,
+            Err(error) => {
+                result = Err(error);
+                true
+            }
+        });
+        self.without_stub = waiting;
+        result
+    }
+
+    /// Sets the code of a function record, and of the copies of it that tables hold.
+    fn complete(&mut self, mut record: NonNull<FuncRef>, code: u64) {
+        // SAFETY: records of the store's host functions live as long as the store.
+        unsafe { record.as_mut().code = code };
+        let identity = record.as_ptr().expose_provenance() as u64;
+        for table in self
+            .tables
+            .iter()
+            .filter(|table| table.declared.element.is_func())
+        {
+            let len = table.def().len;
+            let Some(elements) = table.elements(0, len) else {
+                continue;
+            };
+            for index in 0..len as usize {
+                // SAFETY: within the table.
+                let element = unsafe { &mut *elements.cast::<FuncRef>().add(index) };
+                if element.identity == identity {
+                    element.code = code;
+                }
+            }
+        }
+    }
+}
+
+/// The module's number of a type.
+fn type_index(module: &Module, ty: TypeId) -> Result<Option<u32>, Error> {
+    let ids = &module.prepared()?.type_ids;
+    Ok(ids
+        .iter()
+        .position(|&id| id == ty)
+        .map(|index| index as u32))
+}
+
+/// The module's stub by which guests call host functions of a type.
+fn host_stub(module: &Module, ty: TypeId) -> Result<Option<usize>, Error> {
+    let Some(index) = type_index(module, ty)? else {
+        return Ok(None);
+    };
+    let stub = module.metadata().ty(index)?.host_stub;
+    Ok((stub != NONE).then(|| module.code(stub)))
+}

@@ -1,0 +1,345 @@
+//! Linear memories.
+//!
+//! # Safety
+//!
+//! This file holds unsafe code. A memory's definition and bytes are found by addresses that live
+//! as long as the store; they are used only through a borrow of the store, while no guest runs.
+#![allow(unsafe_code, reason = "linear memory is shared with generated code")]
+
+use std::num::NonZeroU64;
+use std::ptr::NonNull;
+
+use precast_abi::instance::MemoryDef;
+
+use crate::error::{Error, SystemError, UseError};
+use crate::store::{AsStore, AsStoreMut, StoreCore};
+use crate::sys::{self, Access, Reservation};
+use crate::types::MemoryType;
+
+/// A linear memory, in some store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    pub(crate) store: NonZeroU64,
+    pub(crate) index: u32,
+}
+
+/// Where a memory's bytes lie.
+#[derive(Debug)]
+pub(crate) enum Home {
+    /// In the slot of an instance: from this distance on from the start of its reservation.
+    Slot { instance: u32, offset: usize },
+    /// In a reservation of its own.
+    Own(Reservation),
+}
+
+/// What the store keeps of a memory.
+#[derive(Debug)]
+pub(crate) struct MemoryEntity {
+    /// Where generated code looks for base and length.
+    pub(crate) def: NonNull<MemoryDef>,
+    /// As declared.
+    pub(crate) declared: MemoryType,
+    pub(crate) home: Home,
+    /// Bytes that the home has room for.
+    pub(crate) capacity: u64,
+    /// Keeps `def` where no instance does.
+    pub(crate) _own_def: Option<Box<MemoryDef>>,
+}
+
+// SAFETY: the pointer is to memory of the same store, which moves with it.
+unsafe impl Send for MemoryEntity {}
+// SAFETY: reads through shared references happen only while no guest runs.
+unsafe impl Sync for MemoryEntity {}
+
+/// Address space for a 64-bit memory that does not say how large it may become.
+const DEFAULT_CAPACITY_64: u64 = 16 << 30;
+
+/// How many bytes of address space a memory without a fixed reservation gets.
+pub(crate) fn capacity_for(ty: &MemoryType, limit: u64) -> u64 {
+    let most = ty.max.unwrap_or(u64::MAX).min(ty.absolute_max());
+    let most = shift(most, ty.page_size_log2).unwrap_or(u64::MAX);
+    let least = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
+    most.min(if ty.is_64 {
+        DEFAULT_CAPACITY_64
+    } else {
+        4 << 30
+    })
+    .min(limit)
+    .max(least)
+}
+
+/// `pages` in bytes; `None` beyond 64 bits.
+pub(crate) fn shift(pages: u64, log2: u32) -> Option<u64> {
+    (pages <= u64::MAX >> log2).then(|| pages << log2)
+}
+
+impl MemoryEntity {
+    /// A memory in a reservation of its own, zeroed, of its least size.
+    pub(crate) fn new(ty: MemoryType, limit: u64) -> Result<(Reservation, u64), SystemError> {
+        let least = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
+        let mut capacity = capacity_for(&ty, limit);
+        loop {
+            match reserve(capacity, least) {
+                Ok(reservation) => return Ok((reservation, capacity)),
+                Err(error) if capacity <= least.max(1) => return Err(error),
+                // No room for all that it may become: try with less.
+                Err(_) => capacity = (capacity / 2).max(least),
+            }
+        }
+    }
+
+    pub(crate) fn def(&self) -> MemoryDef {
+        // SAFETY: the definition lives as long as the store.
+        unsafe { self.def.read() }
+    }
+
+    /// Current size in pages.
+    pub(crate) fn pages(&self) -> u64 {
+        self.def().len >> self.declared.page_size_log2
+    }
+
+    /// Its type for linking: the least size is the current one.
+    pub(crate) fn ty(&self) -> MemoryType {
+        MemoryType {
+            min: self.pages(),
+            ..self.declared
+        }
+    }
+
+    /// Its bytes, as a pointer and a length.
+    pub(crate) fn raw(&self) -> (*mut u8, usize) {
+        let def = self.def();
+        (
+            std::ptr::with_exposed_provenance_mut(def.base as usize),
+            def.len as usize,
+        )
+    }
+}
+
+fn reserve(capacity: u64, least: u64) -> Result<Reservation, SystemError> {
+    let fail = |what, bytes| {
+        move |error| SystemError {
+            what,
+            bytes,
+            source: Some(error),
+        }
+    };
+    let len = usize::try_from(capacity).unwrap_or(usize::MAX);
+    let reservation = Reservation::new(len).map_err(fail("reserve", capacity))?;
+    if least > 0 {
+        // SAFETY: the reservation is new: no one uses it.
+        unsafe { reservation.protect(0..least as usize, Access::ReadWrite) }
+            .map_err(fail("allocate", least))?;
+    }
+    Ok(reservation)
+}
+
+impl StoreCore {
+    /// Grows memory `index` by `delta` pages. The old size in pages, or `None` where it cannot.
+    pub(crate) fn grow_memory(&mut self, index: u32, delta: u64) -> Option<u64> {
+        let memory = &self.memories[index as usize];
+        let (ty, old) = (memory.declared, memory.pages());
+        let new = old.checked_add(delta)?;
+        if new > ty.max.unwrap_or(u64::MAX).min(ty.absolute_max()) {
+            return None;
+        }
+        let new_bytes = shift(new, ty.page_size_log2)?;
+        let old_bytes = memory.def().len;
+        if new_bytes > memory.capacity {
+            return None;
+        }
+        self.take_memory(new_bytes - old_bytes).ok()?;
+        if self
+            .commit_memory(index, old_bytes as usize, new_bytes as usize)
+            .is_err()
+        {
+            self.memory_bytes -= new_bytes - old_bytes;
+            return None;
+        }
+        // SAFETY: the definition lives as long as the store, and no guest runs.
+        unsafe { (*self.memories[index as usize].def.as_ptr()).len = new_bytes };
+        Some(old)
+    }
+
+    /// Makes the bytes of a memory from `old` to `new` accessible.
+    fn commit_memory(&self, index: u32, old: usize, new: usize) -> std::io::Result<()> {
+        let page = sys::page_size();
+        let (from, to) = (old.next_multiple_of(page), new.next_multiple_of(page));
+        if from >= to {
+            return Ok(());
+        }
+        let (reservation, offset) = match &self.memories[index as usize].home {
+            Home::Own(reservation) => (reservation, 0),
+            Home::Slot { instance, offset } => (
+                &self.instances[*instance as usize].slot.reservation,
+                *offset,
+            ),
+        };
+        // SAFETY: access is only added.
+        unsafe { reservation.protect(offset + from..offset + to, Access::ReadWrite) }
+    }
+}
+
+impl Memory {
+    /// A memory of the host's own.
+    ///
+    /// # Errors
+    ///
+    /// If the type makes no sense, or the store's limit or the system does not allow it.
+    pub fn new(mut store: impl AsStoreMut, ty: MemoryType) -> Result<Memory, Error> {
+        let mut store = store.as_store_mut();
+        let core = store.core_mut();
+        let most = ty.absolute_max();
+        let reason = match ty {
+            MemoryType { shared: true, .. } => "shared memories are not supported",
+            MemoryType { page_size_log2, .. } if !matches!(page_size_log2, 0 | 16) => {
+                "pages are of 1 or 65536 bytes"
+            }
+            _ if ty.min > most || ty.max.is_some_and(|max| max > most || max < ty.min) => {
+                "the limits do not fit"
+            }
+            _ => "",
+        };
+        if !reason.is_empty() {
+            return Err(UseError::BadType { reason }.into());
+        }
+        let bytes = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
+        core.take_memory(bytes)?;
+        let limit = core.options.limits.memory_bytes;
+        let (reservation, capacity) = match MemoryEntity::new(ty, limit) {
+            Ok(made) => made,
+            Err(error) => {
+                core.memory_bytes -= bytes;
+                return Err(error.into());
+            }
+        };
+        let base = reservation.base().as_ptr().expose_provenance() as u64;
+        let mut own_def = Box::new(MemoryDef { base, len: bytes });
+        let def = NonNull::from(&mut *own_def);
+        def.as_ptr().expose_provenance();
+        core.memories.push(MemoryEntity {
+            def,
+            declared: ty,
+            home: Home::Own(reservation),
+            capacity,
+            _own_def: Some(own_def),
+        });
+        Ok(Memory {
+            store: core.id,
+            index: core.memories.len() as u32 - 1,
+        })
+    }
+
+    fn entity<'a>(&self, core: &'a StoreCore) -> Result<&'a MemoryEntity, Error> {
+        core.check(self.store)?;
+        Ok(&core.memories[self.index as usize])
+    }
+
+    /// Its type. The least size is the current one.
+    ///
+    /// # Errors
+    ///
+    /// If it belongs to another store, as with all methods.
+    pub fn ty(&self, store: impl AsStore) -> Result<MemoryType, Error> {
+        Ok(self.entity(store.as_store().into_core())?.ty())
+    }
+
+    /// Current size in pages.
+    ///
+    /// # Errors
+    ///
+    /// If it belongs to another store.
+    pub fn size(&self, store: impl AsStore) -> Result<u64, Error> {
+        Ok(self.entity(store.as_store().into_core())?.pages())
+    }
+
+    /// Grows it by `delta` pages. The old size in pages, or `None` where its type, the store's
+    /// limit or the system does not allow it.
+    ///
+    /// # Errors
+    ///
+    /// If it belongs to another store.
+    pub fn grow(&self, mut store: impl AsStoreMut, delta: u64) -> Result<Option<u64>, Error> {
+        let mut store = store.as_store_mut();
+        store.core().check(self.store)?;
+        Ok(store.core_mut().grow_memory(self.index, delta))
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    ///
+    /// If it belongs to another store.
+    pub fn data<'a, S: AsStore>(&self, store: &'a S) -> Result<&'a [u8], Error> {
+        let (start, len) = self.entity(store.as_store().into_core())?.raw();
+        // SAFETY: memory up to its length is mapped as long as the store lives; the borrow keeps
+        // guests from running and other handles from writing.
+        Ok(unsafe { std::slice::from_raw_parts(start, len) })
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    ///
+    /// If it belongs to another store.
+    pub fn data_mut<'a, S: AsStoreMut>(&self, store: &'a mut S) -> Result<&'a mut [u8], Error> {
+        Ok(self.data_and_store_mut(store)?.0)
+    }
+
+    /// Its bytes, and the host's state beside them.
+    ///
+    /// # Errors
+    ///
+    /// If it belongs to another store.
+    pub fn data_and_store_mut<'a, S: AsStoreMut>(
+        &self,
+        store: &'a mut S,
+    ) -> Result<(&'a mut [u8], &'a mut S::Data), Error> {
+        let store = store.as_store_mut();
+        let (start, len) = self.entity(store.core())?.raw();
+        // SAFETY: as in `data`; the borrow is exclusive, and the host's state lies elsewhere.
+        Ok((
+            unsafe { std::slice::from_raw_parts_mut(start, len) },
+            store.into_data_mut(),
+        ))
+    }
+
+    /// Copies bytes from `offset` into `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// If the range is not within the memory.
+    pub fn read(&self, store: impl AsStore, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let store = store.as_store();
+        let data = self.data(&store)?;
+        buffer.copy_from_slice(&data[range(offset, buffer.len(), data.len())?]);
+        Ok(())
+    }
+
+    /// Copies `bytes` to `offset`.
+    ///
+    /// # Errors
+    ///
+    /// If the range is not within the memory.
+    pub fn write(
+        &self,
+        mut store: impl AsStoreMut,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let mut store = store.as_store_mut();
+        let data = self.data_mut(&mut store)?;
+        let range = range(offset, bytes.len(), data.len())?;
+        data[range].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+fn range(offset: u64, len: usize, size: usize) -> Result<std::ops::Range<usize>, UseError> {
+    let start = usize::try_from(offset).map_err(|_| UseError::OutOfBounds)?;
+    let end = start
+        .checked_add(len)
+        .filter(|&end| end <= size)
+        .ok_or(UseError::OutOfBounds)?;
+    Ok(start..end)
+}

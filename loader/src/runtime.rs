@@ -1,0 +1,316 @@
+//! Functions that generated code calls, see [`precast_abi::runtime`].
+//!
+//! # Safety
+//!
+//! This file holds unsafe code. The crossings in [`crate::arch`] call these functions on the
+//! host's stack, with the base of the instance that runs. Numbers of memories, tables and segments
+//! come from the compiler; addresses, lengths and references from the guest: the former are
+//! indices into lists that are checked as such, the latter are checked against bounds before use,
+//! and references are of the right kind because the module was validated.
+#![allow(
+    unsafe_code,
+    reason = "called by generated code, on its memory and tables"
+)]
+
+use std::ptr::NonNull;
+
+use precast_abi::trap::TrapCode;
+
+use crate::activation::Activation;
+use crate::instantiate::InstanceData;
+use crate::slot;
+use crate::store::StoreCore;
+use crate::table::TableEntity;
+
+/// What a runtime function answers where it cannot do what was asked.
+const FAILED: u64 = u64::MAX;
+
+/// Copies and fills run in pieces of this many bytes, so that a guest in one can be stopped.
+const PIECE: usize = 16 << 20;
+
+/// The instance that runs, and its store.
+struct Context<'a> {
+    activation: &'a Activation,
+    core: NonNull<StoreCore>,
+    instance: usize,
+    base: usize,
+}
+
+impl<'a> Context<'a> {
+    /// # Safety
+    ///
+    /// `base` must be that of an instance that runs and has called out.
+    unsafe fn new(base: usize) -> Context<'a> {
+        // SAFETY: the caller's promise.
+        let header = unsafe { slot::header(base) };
+        // SAFETY: the activation lives as long as the store.
+        let activation = unsafe {
+            &*std::ptr::with_exposed_provenance::<Activation>(header.activation as usize)
+        };
+        Context {
+            activation,
+            core: activation.core(),
+            instance: header.loader[0] as usize,
+            base,
+        }
+    }
+
+    fn core(&self) -> &StoreCore {
+        // SAFETY: the store lives, and the guest that called does not run meanwhile.
+        unsafe { self.core.as_ref() }
+    }
+
+    fn core_mut(&mut self) -> &mut StoreCore {
+        // SAFETY: as above; the host that entered the guest does not use its borrow meanwhile.
+        unsafe { self.core.as_mut() }
+    }
+
+    fn instance(&self) -> &InstanceData {
+        &self.core().instances[self.instance]
+    }
+
+    /// The store's number of a memory of the instance.
+    fn memory(&self, index: u64) -> u32 {
+        self.instance().memories[index as usize]
+    }
+
+    /// The store's number of a table of the instance.
+    fn table_index(&self, index: u64) -> u32 {
+        self.instance().tables[index as usize]
+    }
+
+    fn table(&self, index: u64) -> &TableEntity {
+        &self.core().tables[self.table_index(index) as usize]
+    }
+
+    /// Address of bytes `start..start + len` of a memory.
+    fn bytes(&self, memory: u64, start: u64, len: u64) -> Option<*mut u8> {
+        let def = self.core().memories[self.memory(memory) as usize].def();
+        let inside = start.checked_add(len)? <= def.len;
+        inside.then(|| std::ptr::with_exposed_provenance_mut((def.base + start) as usize))
+    }
+
+    /// Whether a segment was dropped: the byte that says so.
+    fn dropped(&self, region: u32, segment: u64) -> *mut u8 {
+        std::ptr::with_exposed_provenance_mut(self.base - region as usize + segment as usize)
+    }
+
+    /// Runs the body of a runtime function that may trap.
+    fn run(&self, body: impl FnOnce(&Self) -> Result<(), TrapCode>) {
+        if let Err(code) = body(self) {
+            self.activation.fail_with_trap(code);
+        }
+    }
+
+    /// Calls `piece` with offset and length of each piece of `len` bytes, in rising order or, if
+    /// they overlap the other way, in falling order; stops early where the guest is to be left.
+    fn in_pieces(&self, len: usize, falling: Falling, mut piece: impl FnMut(usize, usize)) {
+        let mut done = 0;
+        while done < len && !(done > 0 && self.activation.is_killed()) {
+            let size = PIECE.min(len - done);
+            piece(if falling.0 { len - done - size } else { done }, size);
+            done += size;
+        }
+    }
+}
+
+/// Whether pieces are taken from the end.
+struct Falling(bool);
+
+/// The two indices in a pair.
+fn unpair(pair: u64) -> (u64, u64) {
+    (pair >> 32, pair & 0xffff_ffff)
+}
+
+pub(crate) unsafe extern "C" fn memory_grow(base: usize, memory: u64, delta: u64) -> u64 {
+    // SAFETY: the crossing's promise.
+    let mut context = unsafe { Context::new(base) };
+    let memory = context.memory(memory);
+    context
+        .core_mut()
+        .grow_memory(memory, delta)
+        .unwrap_or(FAILED)
+}
+
+pub(crate) unsafe extern "C" fn memory_copy(base: usize, pair: u64, dst: u64, src: u64, len: u64) {
+    // SAFETY: the crossing's promise.
+    unsafe { Context::new(base) }.run(|context| {
+        let (dst_memory, src_memory) = unpair(pair);
+        let to = context
+            .bytes(dst_memory, dst, len)
+            .ok_or(TrapCode::MemoryOutOfBounds)?;
+        let from = context
+            .bytes(src_memory, src, len)
+            .ok_or(TrapCode::MemoryOutOfBounds)?;
+        context.in_pieces(len as usize, Falling(to > from), |at, size| {
+            // SAFETY: both ranges lie within their memories; `copy` minds overlap, and pieces are
+            // taken in the order that overlap asks for.
+            unsafe { to.add(at).copy_from(from.add(at), size) };
+        });
+        Ok(())
+    });
+}
+
+pub(crate) unsafe extern "C" fn memory_fill(
+    base: usize,
+    memory: u64,
+    dst: u64,
+    byte: u64,
+    len: u64,
+) {
+    // SAFETY: the crossing's promise.
+    unsafe { Context::new(base) }.run(|context| {
+        let to = context
+            .bytes(memory, dst, len)
+            .ok_or(TrapCode::MemoryOutOfBounds)?;
+        context.in_pieces(len as usize, Falling(false), |at, size| {
+            // SAFETY: the range lies within the memory.
+            unsafe { to.add(at).write_bytes(byte as u8, size) };
+        });
+        Ok(())
+    });
+}
+
+pub(crate) unsafe extern "C" fn memory_init(base: usize, pair: u64, dst: u64, src: u64, len: u64) {
+    // SAFETY: the crossing's promise.
+    unsafe { Context::new(base) }.run(|context| {
+        let (memory, segment) = unpair(pair);
+        let metadata = context.instance().module.metadata();
+        let flag = context.dropped(metadata.header().layout.data_dropped, segment);
+        // SAFETY: the region has a byte for each segment.
+        let dropped = unsafe { flag.read() } != 0;
+        let bytes = if dropped {
+            &[]
+        } else {
+            metadata.data(segment as u32).unwrap_or(&[])
+        };
+        let end = src
+            .checked_add(len)
+            .filter(|&end| end <= bytes.len() as u64);
+        let end = end.ok_or(TrapCode::MemoryOutOfBounds)?;
+        let to = context
+            .bytes(memory, dst, len)
+            .ok_or(TrapCode::MemoryOutOfBounds)?;
+        let bytes = &bytes[src as usize..end as usize];
+        // SAFETY: the range lies within the memory, and segments do not lie in memories.
+        unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        Ok(())
+    });
+}
+
+pub(crate) unsafe extern "C" fn data_drop(base: usize, segment: u64) {
+    // SAFETY: the crossing's promise.
+    let context = unsafe { Context::new(base) };
+    let region = context
+        .instance()
+        .module
+        .metadata()
+        .header()
+        .layout
+        .data_dropped;
+    // SAFETY: the region has a byte for each segment.
+    unsafe { context.dropped(region, segment).write(1) };
+}
+
+pub(crate) unsafe extern "C" fn table_grow(base: usize, table: u64, init: u64, delta: u64) -> u64 {
+    // SAFETY: the crossing's promise.
+    let mut context = unsafe { Context::new(base) };
+    let table = context.table_index(table);
+    // SAFETY: the module was validated: the reference is of the table's kind.
+    unsafe { context.core_mut().grow_table(table, delta, init) }.unwrap_or(FAILED)
+}
+
+pub(crate) unsafe extern "C" fn table_fill(
+    base: usize,
+    table: u64,
+    dst: u64,
+    value: u64,
+    len: u64,
+) {
+    // SAFETY: the crossing's promise.
+    unsafe { Context::new(base) }.run(|context| {
+        // SAFETY: the module was validated: the reference is of the table's kind.
+        let inside = unsafe { context.table(table).fill(dst, len, value) };
+        if inside {
+            Ok(())
+        } else {
+            Err(TrapCode::TableOutOfBounds)
+        }
+    });
+}
+
+pub(crate) unsafe extern "C" fn table_copy(base: usize, pair: u64, dst: u64, src: u64, len: u64) {
+    // SAFETY: the crossing's promise.
+    unsafe { Context::new(base) }.run(|context| {
+        let (dst_table, src_table) = unpair(pair);
+        let (to, from) = (context.table(dst_table), context.table(src_table));
+        let size = to.element_size();
+        let to = to.elements(dst, len).ok_or(TrapCode::TableOutOfBounds)?;
+        let from = from.elements(src, len).ok_or(TrapCode::TableOutOfBounds)?;
+        // SAFETY: both ranges lie within their tables, whose elements are of one kind; `copy` minds
+        // overlap.
+        unsafe { to.copy_from(from, len as usize * size) };
+        Ok(())
+    });
+}
+
+pub(crate) unsafe extern "C" fn table_init(base: usize, pair: u64, dst: u64, src: u64, len: u64) {
+    // SAFETY: the crossing's promise.
+    unsafe { Context::new(base) }.run(|context| {
+        let (table, segment) = unpair(pair);
+        let metadata = context.instance().module.metadata();
+        let layout = &metadata.header().layout;
+        // SAFETY: the region has a byte for each segment.
+        let dropped = unsafe { context.dropped(layout.elem_dropped, segment).read() } != 0;
+        let bad = TrapCode::TableOutOfBounds;
+        let element = metadata.element(segment as u32).map_err(|_| bad)?;
+        let available = if dropped { 0 } else { u64::from(element.len) };
+        src.checked_add(len)
+            .filter(|&end| end <= available)
+            .ok_or(bad)?;
+        let table = context.table(table);
+        table.elements(dst, len).ok_or(bad)?;
+        for i in 0..len {
+            let item = (src + i) as u32;
+            let reference = if element.values == precast_abi::NONE {
+                match metadata
+                    .element_function(segment as u32, &element, item)
+                    .map_err(|_| bad)?
+                {
+                    Some(function) => context.function_reference(function)?,
+                    None => 0,
+                }
+            } else {
+                let at = context.base - element.values as usize + item as usize * 8;
+                // SAFETY: the metadata accessor has checked that the values are a region.
+                unsafe { std::ptr::with_exposed_provenance::<u64>(at).read() }
+            };
+            // SAFETY: references of a segment are of its table's kind; bounds were checked.
+            unsafe { table.fill(dst + i, 1, reference) };
+        }
+        Ok(())
+    });
+}
+
+pub(crate) unsafe extern "C" fn elem_drop(base: usize, segment: u64) {
+    // SAFETY: the crossing's promise.
+    let context = unsafe { Context::new(base) };
+    let region = context
+        .instance()
+        .module
+        .metadata()
+        .header()
+        .layout
+        .elem_dropped;
+    // SAFETY: the region has a byte for each segment.
+    unsafe { context.dropped(region, segment).write(1) };
+}
+
+impl Context<'_> {
+    /// The `funcref` value of a function of the instance.
+    fn function_reference(&self, function: u32) -> Result<u64, TrapCode> {
+        let func = self.instance().func(self.core(), function);
+        func.map(|func| func.bits())
+            .map_err(|_| TrapCode::UndefinedElement)
+    }
+}

@@ -1,0 +1,319 @@
+//! The signal handlers: they classify and redirect, nothing else.
+//!
+//! # Safety
+//!
+//! This file holds unsafe code. Handlers run in the middle of any code, so they take no lock,
+//! allocate nothing, log nothing and cannot panic. They look in this order: is the interrupted
+//! instruction in a registered range (or in a crossing); which activation runs on this thread; is
+//! the address in a guard of its store; is the instruction in the object's trap table. Only then
+//! is the interrupted context changed. What is not ours goes to the handler that was there before.
+#![allow(unsafe_code, reason = "signal handlers are what this file is for")]
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::sync::Once;
+use std::sync::atomic::Ordering;
+
+use precast_abi::trap::TrapCode;
+
+use crate::activation::{Activation, Landing};
+use crate::arch::{self, Context};
+use crate::interrupt;
+use crate::registry::{self, CodeRange};
+use crate::sys;
+use crate::thread;
+
+/// Signals that faults of guest code raise.
+const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+
+/// Explicit checks of bounds send bad accesses to an address below this.
+const NULL_PAGE: usize = 4096;
+
+type Handler = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+
+/// What was installed before us.
+struct Previous(UnsafeCell<[MaybeUninit<libc::sigaction>; FAULTS.len() + 1]>);
+
+// SAFETY: written by `install` before our handler for the signal is in place, read by handlers.
+unsafe impl Sync for Previous {}
+
+static PREVIOUS: Previous = Previous(UnsafeCell::new([const { MaybeUninit::uninit() }; 5]));
+
+/// Installs the handlers, once.
+pub(crate) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for (slot, &signal) in FAULTS.iter().enumerate() {
+            install_one(slot, signal, on_fault);
+        }
+        install_one(FAULTS.len(), sys::INTERRUPT, on_interrupt);
+        // SAFETY: the function is fit for a child that has only this thread.
+        unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
+    });
+}
+
+fn install_one(slot: usize, signal: libc::c_int, handler: Handler) {
+    // SAFETY: plain data, filled in below.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    // SAFETY: the protocol of the C library; `PREVIOUS` is filled before the handler is in place.
+    unsafe {
+        libc::sigemptyset(&mut action.sa_mask);
+        // The handler must not be interrupted by a request to leave the guest it is leaving.
+        libc::sigaddset(&mut action.sa_mask, sys::INTERRUPT);
+        let previous = (*PREVIOUS.0.get())[slot].as_mut_ptr();
+        libc::sigaction(signal, std::ptr::null(), previous);
+        libc::sigaction(signal, &action, std::ptr::null_mut());
+    }
+}
+
+extern "C" fn after_fork() {
+    thread::with(thread::ThreadState::renumber);
+}
+
+/// What a fault means.
+enum Verdict {
+    /// The guest trapped.
+    Trap(*const Activation, TrapCode),
+    /// Guest code did what it never should.
+    Escape { address: usize },
+    /// It is none of our business.
+    NotOurs,
+}
+
+extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mut libc::c_void) {
+    // SAFETY: the kernel's arguments of a handler that is running.
+    let (mut context, info_ref) = unsafe { (Context::from_raw(raw), &*info) };
+    match classify(signal, info_ref, &context) {
+        Verdict::Trap(activation, code) => leave(&mut context, activation, code),
+        Verdict::Escape { address } => {
+            report_escape(signal, context.pc(), address);
+            die(signal);
+        }
+        Verdict::NotOurs => pass_on(signal, info, raw),
+    }
+}
+
+fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) -> Verdict {
+    let pc = context.pc();
+    // Sent by a process, not raised by an instruction.
+    if info.si_code <= 0 {
+        return Verdict::NotOurs;
+    }
+    let range = registry::find(pc);
+    if range.is_none() && !arch::is_crossing(pc) {
+        return Verdict::NotOurs;
+    }
+    let current = thread::with(|thread| thread.current.get());
+    // SAFETY: an activation that is current on this thread is entered, so it lives.
+    let Some(activation) = (unsafe { current.as_ref() }) else {
+        return Verdict::NotOurs;
+    };
+    // SAFETY: faults have an address; for others the field is not used.
+    let address = unsafe { info.si_addr() } as usize;
+    let code = match signal {
+        libc::SIGSEGV => segv_trap(activation, range, pc, address, info.si_code),
+        libc::SIGILL | libc::SIGFPE => range.and_then(|range| table_trap(range, pc)),
+        _ => None,
+    };
+    match (code, range) {
+        (Some(code), _) => Verdict::Trap(activation, code),
+        (None, Some(_)) => Verdict::Escape { address },
+        // A crossing touched the host's own stack, and it was used up.
+        (None, None) => Verdict::NotOurs,
+    }
+}
+
+fn segv_trap(
+    activation: &Activation,
+    range: Option<CodeRange>,
+    pc: usize,
+    address: usize,
+    si_code: libc::c_int,
+) -> Option<TrapCode> {
+    /// Nothing is mapped there, or it may not be accessed so.
+    const MAPERR_ACCERR: [libc::c_int; 2] = [1, 2];
+    if !MAPERR_ACCERR.contains(&si_code) {
+        return None;
+    }
+    if let Some(region) = activation.region_of(address) {
+        if address < region.stack {
+            return Some(TrapCode::StackOverflow);
+        }
+        let beyond_base = address >= region.base && range.is_some();
+        return beyond_base.then_some(TrapCode::MemoryOutOfBounds);
+    }
+    if address < NULL_PAGE {
+        table_trap(range?, pc)
+    } else {
+        None
+    }
+}
+
+fn table_trap(range: CodeRange, pc: usize) -> Option<TrapCode> {
+    // SAFETY: guest code of the object is what was interrupted, so its store holds it.
+    let metadata = unsafe { range.object() }.metadata();
+    metadata.trap_at(u32::try_from(pc - range.start).ok()?)
+}
+
+/// Redirects the guest to the way out.
+fn leave(context: &mut Context<'_>, activation: *const Activation, code: TrapCode) {
+    let landing = Landing {
+        pc: context.pc(),
+        fp: context.fp(),
+        sp: context.sp(),
+        code: code as u32,
+    };
+    // SAFETY: the activation is current on this thread and what was interrupted is its guest or a
+    // crossing of it, so nobody else uses the field.
+    unsafe { &*activation }.landing.set(landing);
+    context.divert(activation);
+}
+
+extern "C" fn on_interrupt(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    raw: *mut libc::c_void,
+) {
+    // SAFETY: the kernel's arguments of a handler that is running.
+    let (mut context, info_ref) = unsafe { (Context::from_raw(raw), &*info) };
+    // SAFETY: asks for the sender, which signals from processes have.
+    let ours = info_ref.si_code == libc::SI_QUEUE
+        && unsafe { info_ref.si_pid() } == std::process::id() as libc::pid_t;
+    if !ours {
+        return pass_on(signal, info, raw);
+    }
+    // SAFETY: queued signals have a value.
+    let ticket = unsafe { info_ref.si_value() }.sival_ptr as u64;
+    let current = thread::with(|thread| thread.current.get());
+    // SAFETY: an activation that is current on this thread is entered, so it lives.
+    let Some(activation) = (unsafe { current.as_ref() }) else {
+        return interrupt::answer(ticket);
+    };
+    if activation.guest_fp.load(Ordering::Relaxed) != 0 {
+        // In the host, and the flag is looked at before guest code goes on.
+        return interrupt::answer(ticket);
+    }
+    if registry::find(context.pc()).is_none() {
+        // Between guest and host, or in someone's handler above the guest: ask again.
+        return;
+    }
+    if activation.is_killed() {
+        leave(&mut context, activation, TrapCode::Interrupted);
+    }
+    interrupt::answer(ticket);
+}
+
+/// Gives the signal to whoever had it before us.
+fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mut libc::c_void) {
+    let Some(slot) = FAULTS
+        .iter()
+        .position(|&s| s == signal)
+        .or((signal == sys::INTERRUPT).then_some(FAULTS.len()))
+    else {
+        return;
+    };
+    // SAFETY: `install` filled the slot before this handler could run.
+    let previous = unsafe { (*PREVIOUS.0.get())[slot].assume_init_ref() };
+    // SAFETY: the caller's arguments are the kernel's.
+    let sent = unsafe { (*info).si_code } <= 0;
+    match previous.sa_sigaction {
+        libc::SIG_DFL | libc::SIG_IGN if signal == sys::INTERRUPT => {}
+        libc::SIG_IGN if sent => {}
+        libc::SIG_DFL if sent => {
+            die(signal);
+            // SAFETY: sends the signal to this thread; it is delivered when the handler returns.
+            unsafe { libc::raise(signal) };
+        }
+        // The instruction will fault again, and then the system's default applies.
+        libc::SIG_DFL | libc::SIG_IGN => die(signal),
+        handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
+            // SAFETY: whoever installed it said that it takes these three arguments.
+            let handler: Handler = unsafe { std::mem::transmute(handler) };
+            handler(signal, info, raw);
+        }
+        handler => {
+            // SAFETY: whoever installed it said that it takes the signal alone.
+            let handler: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(handler) };
+            handler(signal);
+        }
+    }
+}
+
+/// Lets the next such signal have the system's default effect.
+fn die(signal: libc::c_int) {
+    // SAFETY: plain data; the default action needs nothing else.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        libc::sigaction(signal, &action, std::ptr::null_mut());
+    }
+}
+
+/// Says on standard error why the process is about to die.
+fn report_escape(signal: libc::c_int, pc: usize, address: usize) {
+    let mut line = Line::default();
+    line.push(b"precast: guest code faulted where it never may (signal ");
+    line.push_hex(signal as usize);
+    line.push(b", instruction ");
+    line.push_hex(pc);
+    line.push(b", address ");
+    line.push_hex(address);
+    line.push(b"): a faulty compiler or a damaged object; ending the process\n");
+    // SAFETY: the buffer is ours. Nothing can be done if it cannot be written.
+    unsafe { libc::write(2, line.bytes.as_ptr().cast(), line.len) };
+}
+
+/// Text built without allocating; what does not fit is left out.
+struct Line {
+    bytes: [u8; 256],
+    len: usize,
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line {
+            bytes: [0; 256],
+            len: 0,
+        }
+    }
+}
+
+impl Line {
+    fn push(&mut self, text: &[u8]) {
+        for (to, &from) in self.bytes.iter_mut().skip(self.len).zip(text) {
+            *to = from;
+        }
+        self.len = (self.len + text.len()).min(self.bytes.len());
+    }
+
+    fn push_hex(&mut self, value: usize) {
+        self.push(b"0x");
+        let digits = (usize::BITS - value.leading_zeros()).div_ceil(4).max(1);
+        for digit in (0..digits).rev() {
+            let digit = (value >> (digit * 4)) as u8 & 0xf;
+            self.push(&[if digit < 10 {
+                b'0' + digit
+            } else {
+                b'a' + digit - 10
+            }]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_built_without_allocating() {
+        let mut line = Line::default();
+        line.push(b"at ");
+        line.push_hex(0xdead_beef);
+        line.push_hex(0);
+        assert_eq!(&line.bytes[..line.len], b"at 0xdeadbeef0x0");
+        line.push(&[b'x'; 300]);
+        assert_eq!(line.len, 256);
+    }
+}

@@ -1,0 +1,455 @@
+//! Stores: everything that linked instances share, and the host's state beside it.
+//!
+//! # Safety
+//!
+//! This file holds unsafe code. A store lives behind a raw pointer because guest code keeps
+//! finding it (through activation records and host functions) while `Store` itself is mutably
+//! borrowed by the call that runs the guest. The invariant: at most one of {a reference derived
+//! from a `Store`, `StoreRef`, `StoreMut` or `Caller`; running guest code} is active at any time.
+//! Rust's borrows keep it: guest code runs only inside a function that holds the `StoreMut`
+//! exclusively and touches nothing derived from it meanwhile.
+#![allow(unsafe_code, reason = "guest code finds the store by pointers")]
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::num::NonZeroU64;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use precast_abi::instance::FuncRef;
+
+use crate::activation::Activation;
+use crate::error::{LimitError, UseError};
+use crate::func::Func;
+use crate::host::record::HostBox;
+use crate::instantiate::InstanceData;
+use crate::interrupt::InterruptHandle;
+use crate::memory::MemoryEntity;
+use crate::table::TableEntity;
+use crate::types::TypeId;
+use crate::value::{Cell, ExternRef};
+
+/// What the instances of a store may use, all together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of linear memory. `memory.grow` answers -1 beyond them.
+    pub memory_bytes: u64,
+    /// Elements of tables. `table.grow` answers -1 beyond them.
+    pub table_elements: u64,
+    /// Instances.
+    pub instances: usize,
+}
+
+impl Default for Limits {
+    /// No limit on memory but the system's, ten million table elements, a million instances.
+    fn default() -> Limits {
+        Limits {
+            memory_bytes: u64::MAX,
+            table_elements: 10_000_000,
+            instances: 1_000_000,
+        }
+    }
+}
+
+/// How a store is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// What its instances may use.
+    pub limits: Limits,
+    /// Bytes of stack for guest code, rounded up to whole pages. Host functions run on the
+    /// host's own stack and use none of it. Between 16 KiB and 1 GiB.
+    pub stack_size: usize,
+    /// How deeply calls from the host into the guest may nest within the store.
+    pub max_nesting: u32,
+}
+
+impl Default for StoreOptions {
+    /// No limits to speak of, a stack of 1 MiB, nesting up to 1000.
+    fn default() -> StoreOptions {
+        StoreOptions {
+            limits: Limits::default(),
+            stack_size: 1 << 20,
+            max_nesting: 1000,
+        }
+    }
+}
+
+/// The part of a store that does not depend on the type of the host's state.
+pub struct StoreCore {
+    pub(crate) id: NonZeroU64,
+    pub(crate) activation: Arc<Activation>,
+    pub(crate) options: StoreOptions,
+    pub(crate) memory_bytes: u64,
+    pub(crate) table_elements: u64,
+    pub(crate) instances: Vec<InstanceData>,
+    pub(crate) memories: Vec<MemoryEntity>,
+    pub(crate) tables: Vec<TableEntity>,
+    /// Globals of the host's own. Boxed: their addresses are handed out.
+    pub(crate) globals: Vec<Box<std::cell::UnsafeCell<Cell>>>,
+    /// Functions of the host's own that belong to no instance.
+    pub(crate) host_funcs: Vec<Box<HostBox>>,
+    pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
+    /// Host functions whose types no module of the store has had a stub for yet.
+    pub(crate) without_stub: Vec<(TypeId, NonNull<FuncRef>)>,
+}
+
+#[repr(C)]
+pub(crate) struct StoreInner<T> {
+    core: StoreCore,
+    data: T,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Instances that may be linked with each other, and the host's state of type `T`.
+///
+/// Everything made in a store lives until the store is dropped. Handles ([`Func`],
+/// [`crate::Memory`], …) are plain numbers: they may outlive it, and answer with an error in any
+/// other.
+pub struct Store<T: 'static> {
+    inner: NonNull<StoreInner<T>>,
+    owns: PhantomData<StoreInner<T>>,
+}
+
+// SAFETY: a store owns all that it points to. Host functions and externrefs in it are
+// `Send + Sync`; instance data and guest stacks are plain memory that no other thread touches; the
+// activation record is shared with interrupt handles, which only use its atomic fields.
+unsafe impl<T: Send> Send for Store<T> {}
+// SAFETY: nothing can be changed, and no guest can run, through `&Store`.
+unsafe impl<T: Sync> Sync for Store<T> {}
+
+impl<T: 'static> Store<T> {
+    /// A store without limits.
+    pub fn new(data: T) -> Store<T> {
+        Store::with_options(data, StoreOptions::default())
+    }
+
+    /// A store whose instances may use no more than `limits`.
+    pub fn with_limits(data: T, limits: Limits) -> Store<T> {
+        Store::with_options(
+            data,
+            StoreOptions {
+                limits,
+                ..StoreOptions::default()
+            },
+        )
+    }
+
+    /// A store made to measure.
+    pub fn with_options(data: T, mut options: StoreOptions) -> Store<T> {
+        options.stack_size = options.stack_size.clamp(16 << 10, 1 << 30);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let core = StoreCore {
+            id: NonZeroU64::new(id).expect("fewer than 2^64 stores"),
+            activation: Arc::new(Activation::new()),
+            options,
+            memory_bytes: 0,
+            table_elements: 0,
+            instances: Vec::new(),
+            memories: Vec::new(),
+            tables: Vec::new(),
+            globals: Vec::new(),
+            host_funcs: Vec::new(),
+            externs: Vec::new(),
+            without_stub: Vec::new(),
+        };
+        let inner = NonNull::from(Box::leak(Box::new(StoreInner { core, data })));
+        // SAFETY: just made; no other reference exists.
+        unsafe { inner.as_ref() }
+            .core
+            .activation
+            .set_core(inner.cast());
+        Store {
+            inner,
+            owns: PhantomData,
+        }
+    }
+
+    /// The host's state.
+    pub fn data(&self) -> &T {
+        // SAFETY: the file's invariant; `&self` keeps guests from running.
+        unsafe { &(*self.inner.as_ptr()).data }
+    }
+
+    /// The host's state.
+    pub fn data_mut(&mut self) -> &mut T {
+        // SAFETY: the file's invariant; `&mut self` is exclusive.
+        unsafe { &mut (*self.inner.as_ptr()).data }
+    }
+
+    /// Ends the store and gives the host's state back.
+    pub fn into_data(self) -> T {
+        let inner = std::mem::ManuallyDrop::new(self).inner;
+        // SAFETY: `inner` came from a box in `with_options`, and `self` will not free it again.
+        let inner = unsafe { Box::from_raw(inner.as_ptr()) };
+        inner.data
+    }
+
+    /// A handle with which any thread can stop the guests of this store.
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        self.as_store().interrupt_handle()
+    }
+
+    /// Bytes of linear memory that the store's instances have now.
+    pub fn memory_bytes(&self) -> u64 {
+        self.as_store().into_core().memory_bytes
+    }
+}
+
+impl<T: 'static> Drop for Store<T> {
+    fn drop(&mut self) {
+        // SAFETY: `inner` came from a box in `with_options`; `&mut self` shows that no guest runs.
+        drop(unsafe { Box::from_raw(self.inner.as_ptr()) });
+    }
+}
+
+impl<T: 'static + std::fmt::Debug> std::fmt::Debug for Store<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("data", self.data())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StoreCore {
+    /// Whether a handle of the store with this id may be used here.
+    #[inline]
+    pub(crate) fn check(&self, store: NonZeroU64) -> Result<(), UseError> {
+        if self.id == store {
+            Ok(())
+        } else {
+            Err(UseError::WrongStore)
+        }
+    }
+
+    pub(crate) fn new_extern(&mut self, value: Box<dyn Any + Send + Sync>) -> ExternRef {
+        let index = u32::try_from(self.externs.len()).expect("fewer than 2^32 externrefs");
+        self.externs.push(value);
+        ExternRef {
+            store: self.id,
+            index,
+        }
+    }
+
+    /// The function whose `funcref` value this is.
+    #[inline]
+    pub(crate) fn func_from_bits(&self, bits: u64) -> Option<Func> {
+        Func::from_bits(self.id, bits)
+    }
+
+    /// The value whose `externref` value this is.
+    #[inline]
+    pub(crate) fn extern_from_bits(&self, bits: u64) -> Option<ExternRef> {
+        let index = u32::try_from(bits.checked_sub(1)?).ok()?;
+        Some(ExternRef {
+            store: self.id,
+            index,
+        })
+    }
+
+    /// Counts `delta` more bytes of linear memory.
+    pub(crate) fn take_memory(&mut self, delta: u64) -> Result<(), LimitError> {
+        let limit = self.options.limits.memory_bytes;
+        let requested = self.memory_bytes.saturating_add(delta);
+        if requested > limit {
+            return Err(LimitError::MemoryBytes { requested, limit });
+        }
+        self.memory_bytes = requested;
+        Ok(())
+    }
+
+    /// Counts `delta` more table elements.
+    pub(crate) fn take_elements(&mut self, delta: u64) -> Result<(), LimitError> {
+        let limit = self.options.limits.table_elements;
+        let requested = self.table_elements.saturating_add(delta);
+        if requested > limit {
+            return Err(LimitError::TableElements { requested, limit });
+        }
+        self.table_elements = requested;
+        Ok(())
+    }
+}
+
+/// Shared access to a store: what [`AsStore`] gives.
+pub struct StoreRef<'a, T: 'static> {
+    inner: NonNull<StoreInner<T>>,
+    borrow: PhantomData<&'a StoreInner<T>>,
+}
+
+impl<T: 'static> Clone for StoreRef<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: 'static> Copy for StoreRef<'_, T> {}
+
+impl<'a, T: 'static> StoreRef<'a, T> {
+    /// The host's state.
+    pub fn data(self) -> &'a T {
+        // SAFETY: the file's invariant; the borrow `'a` keeps guests from running.
+        unsafe { &(*self.inner.as_ptr()).data }
+    }
+
+    /// A handle with which any thread can stop the guests of this store.
+    pub fn interrupt_handle(self) -> InterruptHandle {
+        InterruptHandle::new(Arc::clone(&self.into_core().activation))
+    }
+
+    #[inline]
+    pub(crate) fn into_core(self) -> &'a StoreCore {
+        // SAFETY: the file's invariant; the borrow `'a` keeps guests from running.
+        unsafe { &(*self.inner.as_ptr()).core }
+    }
+}
+
+/// Exclusive access to a store: what [`AsStoreMut`] gives.
+pub struct StoreMut<'a, T: 'static> {
+    inner: NonNull<StoreInner<T>>,
+    borrow: PhantomData<&'a mut StoreInner<T>>,
+}
+
+impl<'a, T: 'static> StoreMut<'a, T> {
+    /// # Safety
+    ///
+    /// `core` must be that of a living `Store<T>`, and nothing else may use the store for `'a`.
+    pub(crate) unsafe fn from_core(core: NonNull<StoreCore>) -> StoreMut<'a, T> {
+        StoreMut {
+            inner: core.cast(),
+            borrow: PhantomData,
+        }
+    }
+
+    /// The host's state.
+    pub fn data(&self) -> &T {
+        // SAFETY: the file's invariant; the borrow keeps guests from running.
+        unsafe { &(*self.inner.as_ptr()).data }
+    }
+
+    /// The host's state.
+    pub fn data_mut(&mut self) -> &mut T {
+        // SAFETY: the file's invariant; the borrow is exclusive.
+        unsafe { &mut (*self.inner.as_ptr()).data }
+    }
+
+    pub(crate) fn into_data_mut(self) -> &'a mut T {
+        // SAFETY: the file's invariant; the borrow `'a` is exclusive and is used up.
+        unsafe { &mut (*self.inner.as_ptr()).data }
+    }
+
+    #[inline]
+    pub(crate) fn core(&self) -> &StoreCore {
+        // SAFETY: the file's invariant; the borrow keeps guests from running.
+        unsafe { &(*self.inner.as_ptr()).core }
+    }
+
+    #[inline]
+    pub(crate) fn core_mut(&mut self) -> &mut StoreCore {
+        // SAFETY: the file's invariant; the borrow is exclusive.
+        unsafe { &mut (*self.inner.as_ptr()).core }
+    }
+
+    pub(crate) fn into_core_mut(self) -> &'a mut StoreCore {
+        // SAFETY: the file's invariant; the borrow `'a` is exclusive and is used up.
+        unsafe { &mut (*self.inner.as_ptr()).core }
+    }
+
+    /// The core as a pointer, for running guest code: references must not be held across that.
+    #[inline]
+    pub(crate) fn core_ptr(&mut self) -> NonNull<StoreCore> {
+        self.inner.cast()
+    }
+}
+
+/// Anything that gives shared access to a store: `&Store<T>`, [`Caller`], and so on.
+pub trait AsStore {
+    /// The type of the host's state.
+    type Data: 'static;
+
+    /// Borrows the store.
+    fn as_store(&self) -> StoreRef<'_, Self::Data>;
+}
+
+/// Anything that gives exclusive access to a store: `&mut Store<T>`, [`Caller`], and so on.
+pub trait AsStoreMut: AsStore {
+    /// Borrows the store exclusively.
+    fn as_store_mut(&mut self) -> StoreMut<'_, Self::Data>;
+}
+
+impl<T: 'static> AsStore for Store<T> {
+    type Data = T;
+
+    #[inline]
+    fn as_store(&self) -> StoreRef<'_, T> {
+        StoreRef {
+            inner: self.inner,
+            borrow: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static> AsStoreMut for Store<T> {
+    #[inline]
+    fn as_store_mut(&mut self) -> StoreMut<'_, T> {
+        StoreMut {
+            inner: self.inner,
+            borrow: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static> AsStore for StoreRef<'_, T> {
+    type Data = T;
+
+    fn as_store(&self) -> StoreRef<'_, T> {
+        *self
+    }
+}
+
+impl<T: 'static> AsStore for StoreMut<'_, T> {
+    type Data = T;
+
+    #[inline]
+    fn as_store(&self) -> StoreRef<'_, T> {
+        StoreRef {
+            inner: self.inner,
+            borrow: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static> AsStoreMut for StoreMut<'_, T> {
+    #[inline]
+    fn as_store_mut(&mut self) -> StoreMut<'_, T> {
+        StoreMut {
+            inner: self.inner,
+            borrow: PhantomData,
+        }
+    }
+}
+
+impl<S: AsStore + ?Sized> AsStore for &S {
+    type Data = S::Data;
+
+    #[inline]
+    fn as_store(&self) -> StoreRef<'_, S::Data> {
+        (**self).as_store()
+    }
+}
+
+impl<S: AsStore + ?Sized> AsStore for &mut S {
+    type Data = S::Data;
+
+    #[inline]
+    fn as_store(&self) -> StoreRef<'_, S::Data> {
+        (**self).as_store()
+    }
+}
+
+impl<S: AsStoreMut + ?Sized> AsStoreMut for &mut S {
+    #[inline]
+    fn as_store_mut(&mut self) -> StoreMut<'_, S::Data> {
+        (**self).as_store_mut()
+    }
+}

@@ -1,0 +1,135 @@
+//! Linux: threads, their stacks, and signals to them. Part of the contract of [`super`].
+//!
+//! # Safety
+//!
+//! System calls about the calling thread's own stacks, and signals that this process handles. The
+//! alternate stack is mapped by this file, installed only here, and taken out before it is
+//! unmapped.
+#![allow(
+    unsafe_code,
+    reason = "signal stacks and signals are what this file is for"
+)]
+
+use super::{Access, Reservation, page_size, round_up_to_page};
+
+/// The current thread as the kernel numbers it.
+pub(crate) fn thread_id() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get() as u32
+}
+
+/// Lowest and past-the-end address of the current thread's own stack.
+pub(crate) fn stack_bounds() -> Option<(usize, usize)> {
+    // SAFETY: plain data, which the call below fills in.
+    let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
+    let (mut start, mut len) = (std::ptr::null_mut(), 0);
+    // SAFETY: the C library's documented protocol: get, read, destroy.
+    unsafe {
+        if libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) != 0 {
+            return None;
+        }
+        let result = libc::pthread_attr_getstack(&attributes, &mut start, &mut len);
+        libc::pthread_attr_destroy(&mut attributes);
+        if result != 0 {
+            return None;
+        }
+    }
+    Some((start as usize, (start as usize).checked_add(len)?))
+}
+
+/// An alternate signal stack of the current thread. Dropped on the same thread.
+#[derive(Debug)]
+pub(crate) struct SignalStack {
+    mapping: Option<Reservation>,
+}
+
+/// The kernel's frame on a CPU with every vector extension is 11 KiB; previous handlers that we
+/// pass signals on to need room too.
+const SIGNAL_STACK: usize = 64 << 10;
+
+impl SignalStack {
+    /// Makes and installs one. Where the system refuses, the thread keeps what it had.
+    pub(crate) fn install() -> SignalStack {
+        let guard = page_size();
+        let minimum = rustix::param::linux_minsigstksz() + (16 << 10);
+        let size = round_up_to_page(SIGNAL_STACK.max(minimum)).unwrap_or(SIGNAL_STACK);
+        let mapping = Reservation::new(guard + size).ok().filter(|mapping| {
+            // SAFETY: the mapping is new: no one uses it.
+            unsafe { mapping.protect(guard..guard + size, Access::ReadWrite) }.is_ok()
+                && set_signal_stack(mapping.base().addr().get() + guard, size)
+        });
+        SignalStack { mapping }
+    }
+}
+
+/// Whether the kernel took it. The memory must be the caller's until another stack is set.
+fn set_signal_stack(start: usize, size: usize) -> bool {
+    let stack = libc::stack_t {
+        ss_sp: std::ptr::with_exposed_provenance_mut(start),
+        ss_flags: 0,
+        ss_size: size,
+    };
+    // SAFETY: tells the kernel about memory that it uses only while a signal is delivered.
+    unsafe { libc::sigaltstack(&stack, std::ptr::null_mut()) == 0 }
+}
+
+impl Drop for SignalStack {
+    fn drop(&mut self) {
+        let Some(mapping) = &self.mapping else { return };
+        // SAFETY: plain data.
+        let mut current: libc::stack_t = unsafe { std::mem::zeroed() };
+        let none = libc::stack_t {
+            ss_sp: std::ptr::null_mut(),
+            ss_flags: libc::SS_DISABLE,
+            ss_size: 0,
+        };
+        // SAFETY: asks and tells the kernel about this thread; someone else's stack stays.
+        unsafe {
+            libc::sigaltstack(std::ptr::null(), &mut current);
+            if current.ss_sp.addr() == mapping.base().addr().get() + page_size() {
+                libc::sigaltstack(&none, std::ptr::null_mut());
+            }
+        }
+    }
+}
+
+/// The signal that makes a thread look whether it is to leave its guest. Ignored by default, so
+/// that one that comes late does no harm.
+pub(crate) const INTERRUPT: libc::c_int = libc::SIGURG;
+
+/// Sends [`INTERRUPT`] with `value` to a thread of this process. A thread that is gone is no error.
+pub(crate) fn interrupt_thread(thread: u32, value: usize) {
+    // SAFETY: plain data, filled in below as `rt_tgsigqueueinfo` asks for.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    info.si_signo = INTERRUPT;
+    info.si_code = libc::SI_QUEUE;
+    // SAFETY: the layout of `siginfo_t` for queued signals on 64-bit Linux: three ints and padding,
+    // then pid and uid, then the value.
+    unsafe {
+        let words = (&raw mut info).cast::<u32>();
+        words.add(4).write(libc::getpid() as u32);
+        words.add(5).write(libc::getuid());
+        words.add(6).cast::<usize>().write(value);
+    }
+    // SAFETY: sends a signal that this process handles.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_tgsigqueueinfo,
+            libc::getpid(),
+            thread,
+            INTERRUPT,
+            &info,
+        );
+    }
+}
+
+/// Makes every thread of the process pass a full memory barrier. `false` where the kernel cannot.
+pub(crate) fn sync_threads() -> bool {
+    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+    const REGISTER: libc::c_int = 1 << 4;
+    // SAFETY: barriers only.
+    unsafe {
+        libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) == 0
+            || (libc::syscall(libc::SYS_membarrier, REGISTER, 0, 0) == 0
+                && libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) == 0)
+    }
+}

@@ -1,0 +1,130 @@
+//! Traps and where they happened.
+
+use std::fmt;
+
+use precast_abi::trap::TrapCode;
+
+/// A guest that was stopped: why, and where.
+pub struct Trap {
+    inner: Box<TrapInner>,
+}
+
+struct TrapInner {
+    code: TrapCode,
+    backtrace: Backtrace,
+}
+
+impl Trap {
+    pub(crate) fn new(code: TrapCode, backtrace: Backtrace) -> Trap {
+        Trap {
+            inner: Box::new(TrapInner { code, backtrace }),
+        }
+    }
+
+    /// Why the guest was stopped.
+    pub fn code(&self) -> TrapCode {
+        self.inner.code
+    }
+
+    /// The calls that led to the trap.
+    pub fn backtrace(&self) -> &Backtrace {
+        &self.inner.backtrace
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.code.fmt(f)
+    }
+}
+
+impl fmt::Debug for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trap")
+            .field("code", &self.inner.code)
+            .field("backtrace", &self.inner.backtrace)
+            .finish()
+    }
+}
+
+impl std::error::Error for Trap {}
+
+/// Calls between guest functions, innermost first. Its text has one line per frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backtrace {
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) omitted: usize,
+}
+
+impl Backtrace {
+    /// The frames, innermost first. Of a very deep stack only the ends are kept.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// How many frames were left out between the two ends.
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+}
+
+/// One call of a guest function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub(crate) module: String,
+    pub(crate) function: u32,
+    pub(crate) name: Option<String>,
+    pub(crate) wasm_offset: Option<u32>,
+}
+
+impl Frame {
+    /// Name of the module; may be empty.
+    pub fn module(&self) -> &str {
+        &self.module
+    }
+
+    /// Index of the function in the module's function index space.
+    pub fn function_index(&self) -> u32 {
+        self.function
+    }
+
+    /// Name of the function, where the module names it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Offset in the module's file of the instruction that was being executed.
+    pub fn wasm_offset(&self) -> Option<u32> {
+        self.wasm_offset
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.module.is_empty() {
+            write!(f, "{}!", self.module)?;
+        }
+        match &self.name {
+            Some(name) => f.write_str(name)?,
+            None => write!(f, "wasm-function[{}]", self.function)?,
+        }
+        match self.wasm_offset {
+            Some(offset) => write!(f, " at {offset:#x}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let innermost = self.frames.len() - self.frames.len() / 2;
+        for (i, frame) in self.frames.iter().enumerate() {
+            if self.omitted > 0 && i == innermost {
+                writeln!(f, "     … {} frames …", self.omitted)?;
+            }
+            let number = if i < innermost { i } else { i + self.omitted };
+            writeln!(f, "{number:4}: {frame}")?;
+        }
+        Ok(())
+    }
+}

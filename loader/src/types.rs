@@ -1,0 +1,461 @@
+//! Types as an embedder sees them.
+
+use std::fmt;
+
+use crate::interner;
+
+/// The type of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ValType {
+    /// 32-bit integer.
+    I32,
+    /// 64-bit integer.
+    I64,
+    /// 32-bit float.
+    F32,
+    /// 64-bit float.
+    F64,
+    /// 128-bit vector.
+    V128,
+    /// A reference.
+    Ref(RefType),
+}
+
+impl ValType {
+    /// `funcref`.
+    pub const FUNCREF: ValType = ValType::Ref(RefType::FUNCREF);
+    /// `externref`.
+    pub const EXTERNREF: ValType = ValType::Ref(RefType::EXTERNREF);
+
+    /// Whether every value of this type is a value of `other` too.
+    pub fn matches(self, other: ValType) -> bool {
+        match (self, other) {
+            (ValType::Ref(a), ValType::Ref(b)) => a.matches(b),
+            _ => self == other,
+        }
+    }
+
+    /// The same type as objects write it down, with concrete types as `concrete` numbers them.
+    pub(crate) fn to_abi(self) -> precast_abi::types::ValType {
+        use precast_abi::types::{HeapType as AbiHeap, ValType as Abi};
+        match self {
+            ValType::I32 => Abi::I32,
+            ValType::I64 => Abi::I64,
+            ValType::F32 => Abi::F32,
+            ValType::F64 => Abi::F64,
+            ValType::V128 => Abi::V128,
+            ValType::Ref(r) => {
+                let heap = match r.heap {
+                    HeapType::Func | HeapType::Concrete(_) => AbiHeap::Func,
+                    HeapType::Extern => AbiHeap::Extern,
+                    HeapType::NoFunc => AbiHeap::NoFunc,
+                    HeapType::NoExtern => AbiHeap::NoExtern,
+                };
+                Abi::reference(r.nullable, heap)
+            }
+        }
+    }
+}
+
+/// The type of a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RefType {
+    /// Whether it may be null.
+    pub nullable: bool,
+    /// What it refers to.
+    pub heap: HeapType,
+}
+
+impl RefType {
+    /// `funcref`.
+    pub const FUNCREF: RefType = RefType {
+        nullable: true,
+        heap: HeapType::Func,
+    };
+    /// `externref`.
+    pub const EXTERNREF: RefType = RefType {
+        nullable: true,
+        heap: HeapType::Extern,
+    };
+
+    /// Whether every reference of this type is one of `other` too.
+    pub fn matches(self, other: RefType) -> bool {
+        (other.nullable || !self.nullable) && self.heap.matches(other.heap)
+    }
+
+    /// Whether it refers to functions.
+    pub fn is_func(self) -> bool {
+        !matches!(self.heap, HeapType::Extern | HeapType::NoExtern)
+    }
+}
+
+/// What a reference refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HeapType {
+    /// Any function.
+    Func,
+    /// Anything of the host's.
+    Extern,
+    /// No function: only null.
+    NoFunc,
+    /// Nothing of the host's: only null.
+    NoExtern,
+    /// A function of this type.
+    Concrete(TypeId),
+}
+
+impl HeapType {
+    fn matches(self, other: HeapType) -> bool {
+        match (self, other) {
+            (HeapType::NoFunc, HeapType::Func | HeapType::Concrete(_)) => true,
+            (HeapType::Concrete(_), HeapType::Func) => true,
+            (HeapType::NoExtern, HeapType::Extern) => true,
+            _ => self == other,
+        }
+    }
+}
+
+/// The process-wide identity of a function type: equal types have equal ones.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TypeId(pub(crate) u32);
+
+impl TypeId {
+    /// The type itself.
+    pub fn func_type(self) -> FuncType {
+        interner::lookup(self)
+    }
+}
+
+impl fmt::Debug for TypeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TypeId({})", self.0)
+    }
+}
+
+/// What the interner keeps of a function type, for as long as the process lives.
+#[derive(Debug)]
+pub(crate) struct FuncTypeData {
+    pub(crate) id: TypeId,
+    pub(crate) params: Box<[ValType]>,
+    pub(crate) results: Box<[ValType]>,
+    pub(crate) fits_registers: bool,
+}
+
+/// The type of a function. Cheap to copy and to compare.
+///
+/// Every distinct function type that a process meets is kept until it ends.
+#[derive(Clone, Copy)]
+pub struct FuncType(pub(crate) &'static FuncTypeData);
+
+impl FuncType {
+    /// The type of functions that take `params` and give `results`.
+    pub fn new(
+        params: impl IntoIterator<Item = ValType>,
+        results: impl IntoIterator<Item = ValType>,
+    ) -> FuncType {
+        interner::intern(params.into_iter().collect(), results.into_iter().collect())
+    }
+
+    /// Types of the parameters.
+    pub fn params(self) -> &'static [ValType] {
+        &self.0.params
+    }
+
+    /// Types of the results.
+    pub fn results(self) -> &'static [ValType] {
+        &self.0.results
+    }
+
+    /// The process-wide identity of this type.
+    pub fn id(self) -> TypeId {
+        self.0.id
+    }
+
+    pub(crate) fn fits_registers(self) -> bool {
+        self.0.fits_registers
+    }
+}
+
+impl PartialEq for FuncType {
+    fn eq(&self, other: &FuncType) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for FuncType {}
+
+impl std::hash::Hash for FuncType {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl fmt::Debug for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FuncType{self}")
+    }
+}
+
+/// The type of a linear memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryType {
+    /// Least size, in pages.
+    pub min: u64,
+    /// Greatest size, in pages.
+    pub max: Option<u64>,
+    /// Whether addresses are 64 bits wide.
+    pub is_64: bool,
+    /// Whether threads share it.
+    pub shared: bool,
+    /// Binary logarithm of the size of a page: 16, or 0 where pages are single bytes.
+    pub page_size_log2: u32,
+}
+
+impl MemoryType {
+    /// A 32-bit memory of 64 KiB pages.
+    pub fn new(min: u64, max: Option<u64>) -> MemoryType {
+        MemoryType {
+            min,
+            max,
+            is_64: false,
+            shared: false,
+            page_size_log2: 16,
+        }
+    }
+
+    /// Most pages such a memory can have at all.
+    pub(crate) fn absolute_max(&self) -> u64 {
+        let address_bits: u32 = if self.is_64 { 64 } else { 32 };
+        match address_bits - self.page_size_log2 {
+            64 => u64::MAX,
+            bits => 1 << bits,
+        }
+    }
+}
+
+/// The type of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableType {
+    /// Type of its elements.
+    pub element: RefType,
+    /// Least length, in elements.
+    pub min: u64,
+    /// Greatest length, in elements.
+    pub max: Option<u64>,
+    /// Whether indices are 64 bits wide.
+    pub is_64: bool,
+}
+
+impl TableType {
+    /// A table with 32-bit indices.
+    pub fn new(element: RefType, min: u64, max: Option<u64>) -> TableType {
+        TableType {
+            element,
+            min,
+            max,
+            is_64: false,
+        }
+    }
+}
+
+/// The type of a global.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GlobalType {
+    /// Type of its value.
+    pub content: ValType,
+    /// Whether it may be set.
+    pub mutable: bool,
+}
+
+impl GlobalType {
+    /// A global of this type.
+    pub fn new(content: ValType, mutable: bool) -> GlobalType {
+        GlobalType { content, mutable }
+    }
+}
+
+/// The type of something imported or exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExternType {
+    /// A function.
+    Func(FuncType),
+    /// A table.
+    Table(TableType),
+    /// A linear memory.
+    Memory(MemoryType),
+    /// A global.
+    Global(GlobalType),
+}
+
+/// An import that a module asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportType<'a> {
+    /// Name of the module it is to come from.
+    pub module: &'a str,
+    /// Its name there.
+    pub name: &'a str,
+    /// What it must be.
+    pub ty: ExternType,
+}
+
+/// An export that a module offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportType<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is.
+    pub ty: ExternType,
+}
+
+impl fmt::Display for ValType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValType::I32 => f.write_str("i32"),
+            ValType::I64 => f.write_str("i64"),
+            ValType::F32 => f.write_str("f32"),
+            ValType::F64 => f.write_str("f64"),
+            ValType::V128 => f.write_str("v128"),
+            ValType::Ref(r) => r.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for RefType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let null = if self.nullable { "null " } else { "" };
+        match (self.nullable, self.heap) {
+            (true, HeapType::Func) => f.write_str("funcref"),
+            (true, HeapType::Extern) => f.write_str("externref"),
+            (true, HeapType::NoFunc) => f.write_str("nullfuncref"),
+            (true, HeapType::NoExtern) => f.write_str("nullexternref"),
+            (_, HeapType::Func) => write!(f, "(ref {null}func)"),
+            (_, HeapType::Extern) => write!(f, "(ref {null}extern)"),
+            (_, HeapType::NoFunc) => write!(f, "(ref {null}nofunc)"),
+            (_, HeapType::NoExtern) => write!(f, "(ref {null}noextern)"),
+            // Spelling the type out could go on for ever: a type may refer to itself.
+            (_, HeapType::Concrete(id)) => write!(f, "(ref {null}type#{})", id.0),
+        }
+    }
+}
+
+fn write_list(f: &mut fmt::Formatter<'_>, types: &[ValType]) -> fmt::Result {
+    f.write_str("(")?;
+    for (i, ty) in types.iter().enumerate() {
+        if i > 0 {
+            f.write_str(", ")?;
+        }
+        write!(f, "{ty}")?;
+    }
+    f.write_str(")")
+}
+
+impl fmt::Display for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_list(f, self.params())?;
+        f.write_str(" -> ")?;
+        write_list(f, self.results())
+    }
+}
+
+fn write_limits(f: &mut fmt::Formatter<'_>, min: u64, max: Option<u64>) -> fmt::Result {
+    match max {
+        Some(max) => write!(f, "{min}..={max}"),
+        None => write!(f, "{min}.."),
+    }
+}
+
+impl fmt::Display for MemoryType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = if self.shared { "shared " } else { "" };
+        let width = if self.is_64 { "64-bit " } else { "" };
+        write!(f, "{shared}{width}memory of ")?;
+        write_limits(f, self.min, self.max)?;
+        match self.page_size_log2 {
+            16 => f.write_str(" pages"),
+            log2 => write!(f, " pages of {} bytes", 1u64 << log2),
+        }
+    }
+}
+
+impl fmt::Display for TableType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = if self.is_64 { "64-bit " } else { "" };
+        write!(f, "{width}table of ")?;
+        write_limits(f, self.min, self.max)?;
+        write!(f, " {}", self.element)
+    }
+}
+
+impl fmt::Display for GlobalType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mutable = if self.mutable { "mutable " } else { "" };
+        write!(f, "{mutable}global {}", self.content)
+    }
+}
+
+impl fmt::Display for ExternType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExternType::Func(ty) => write!(f, "function {ty}"),
+            ExternType::Table(ty) => ty.fmt(f),
+            ExternType::Memory(ty) => ty.fmt(f),
+            ExternType::Global(ty) => ty.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_types_match_everything_nullable_of_their_kind() {
+        let concrete = HeapType::Concrete(FuncType::new([ValType::I32], []).id());
+        let null_func = RefType {
+            nullable: true,
+            heap: HeapType::NoFunc,
+        };
+        assert!(null_func.matches(RefType {
+            nullable: true,
+            heap: concrete
+        }));
+        assert!(null_func.matches(RefType::FUNCREF));
+        assert!(!null_func.matches(RefType {
+            nullable: false,
+            heap: HeapType::Func
+        }));
+        assert!(!null_func.matches(RefType::EXTERNREF));
+    }
+
+    #[test]
+    fn concrete_functions_are_functions_but_not_the_reverse() {
+        let concrete = HeapType::Concrete(FuncType::new([ValType::I64], []).id());
+        let some = RefType {
+            nullable: false,
+            heap: concrete,
+        };
+        assert!(some.matches(RefType::FUNCREF));
+        assert!(some.matches(RefType {
+            nullable: true,
+            heap: concrete
+        }));
+        assert!(!RefType::FUNCREF.matches(some));
+    }
+
+    #[test]
+    fn types_read_as_the_specification_writes_them() {
+        let ty = FuncType::new([ValType::I32, ValType::FUNCREF], [ValType::F64]);
+        assert_eq!(
+            ExternType::Func(ty).to_string(),
+            "function (i32, funcref) -> (f64)"
+        );
+        assert_eq!(
+            MemoryType::new(1, Some(2)).to_string(),
+            "memory of 1..=2 pages"
+        );
+        assert_eq!(
+            GlobalType::new(ValType::V128, true).to_string(),
+            "mutable global v128"
+        );
+    }
+}
