@@ -121,3 +121,57 @@ pub(super) fn skip_operator(t: &mut FuncTranslator<'_>, op: &Operator<'_>) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// The tables, as text.
+    const TABLES: [&str; 10] = [
+        include_str!("dispatch.rs"),
+        include_str!("numeric.rs"),
+        include_str!("convert.rs"),
+        include_str!("simd.rs"),
+        include_str!("simd/float.rs"),
+        include_str!("simd/int.rs"),
+        include_str!("simd/lanes.rs"),
+        include_str!("simd/memory.rs"),
+        include_str!("simd/relaxed.rs"),
+        include_str!("simd/widen.rs"),
+    ];
+
+    /// Proposals that are supported whole.
+    const SUPPORTED: [&str; 10] = [
+        "mvp",
+        "sign_extension",
+        "saturating_float_to_int",
+        "bulk_memory",
+        "reference_types",
+        "tail_call",
+        "simd",
+        "relaxed_simd",
+        "function_references",
+        "wide_arithmetic",
+    ];
+
+    macro_rules! names {
+        ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($arity:tt)*))*) => {
+            [$((stringify!($proposal), stringify!($op))),*]
+        };
+    }
+
+    #[test]
+    fn no_operator_of_a_supported_proposal_is_forgotten() {
+        let is_word = |c: char| c.is_ascii_alphanumeric();
+        let words: std::collections::HashSet<&str> = TABLES
+            .into_iter()
+            .flat_map(|table| table.split(|c| !is_word(c)))
+            .collect();
+        let missing: Vec<&str> = wasmparser::for_each_operator!(names)
+            .into_iter()
+            .filter(|(proposal, _)| SUPPORTED.contains(proposal))
+            .map(|(_, op)| op)
+            // Parsed, but never valid.
+            .filter(|op| *op != "TypedSelectMulti" && !words.contains(op))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}
