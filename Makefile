@@ -43,9 +43,10 @@ bench:
 doc:
 	$(CARGO) doc --no-deps
 
-FUZZ ?= 60
+SECONDS ?= 60
+FUZZ ?= $(SECONDS)
 fuzz:
-	FUZZ_SECONDS=$(FUZZ) $(CARGO) test --release -p precast-tests --test differential -- --nocapture
+	FUZZ_SECONDS=$(FUZZ) $(CARGO) run --quiet -p precast-tests --bin fuzz
 
 bless:
 	BLESS=1 $(CARGO) test --no-fail-fast

@@ -1,3 +1,4 @@
 //! What the tests above the crates share.
 
+pub mod fuzz;
 pub mod spec;

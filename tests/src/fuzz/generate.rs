@@ -1,0 +1,62 @@
+//! Modules out of random bytes, by `wasm-smith`.
+
+use super::rng::Rng;
+use arbitrary::{Arbitrary, Unstructured};
+use wasm_smith::{Config, Module};
+
+/// How many loop iterations and calls a module may make before it stops itself.
+const FUEL: u32 = 1000;
+
+/// A valid module that terminates, or none.
+pub(super) fn module(rng: &mut Rng) -> Option<Vec<u8>> {
+    let shape = rng.bytes(256);
+    let mut config = Config::arbitrary(&mut Unstructured::new(&shape)).ok()?;
+    restrict(&mut config, rng);
+    let len = 512 << rng.below(5);
+    let bytes = rng.bytes(len);
+    let mut module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
+    module.ensure_termination(FUEL).ok()?;
+    Some(module.to_bytes())
+}
+
+/// Keeps to what both engines can do, with the same result.
+fn restrict(config: &mut Config, rng: &mut Rng) {
+    config.allow_invalid_funcs = false;
+    config.canonicalize_nans = true;
+    config.export_everything = true;
+    config.generate_custom_sections = false;
+    config.disallow_traps = rng.below(3) == 0;
+
+    config.exceptions_enabled = false;
+    config.gc_enabled = false;
+    config.compact_imports_enabled = false;
+    config.custom_descriptors_enabled = false;
+    config.threads_enabled = false;
+    config.shared_everything_threads_enabled = false;
+    // Its results may differ between two engines that are both right.
+    config.relaxed_simd_enabled = false;
+
+    config.bulk_memory_enabled = true;
+    config.reference_types_enabled = true;
+    config.multi_value_enabled = true;
+    config.saturating_float_to_int_enabled = true;
+    config.sign_extension_ops_enabled = true;
+    config.simd_enabled = rng.below(2) == 0;
+    config.tail_call_enabled = rng.below(2) == 0;
+    config.memory64_enabled = rng.below(4) == 0;
+    config.custom_page_sizes_enabled = rng.below(4) == 0;
+    config.wide_arithmetic_enabled = rng.below(4) == 0;
+    config.extended_const_enabled = true;
+
+    config.min_funcs = 1;
+    config.max_funcs = 12;
+    config.max_imports = 6;
+    config.max_instructions = 60 + rng.below(400);
+    config.max_memories = 1 + rng.below(3);
+    config.max_tables = 1 + rng.below(3);
+    config.max_memory32_bytes = 4 << 16;
+    config.max_memory64_bytes = 4 << 16;
+    config.max_table_elements = 40;
+    config.memory_max_size_required = true;
+    config.table_max_size_required = true;
+}

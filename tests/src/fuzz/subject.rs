@@ -1,0 +1,279 @@
+//! A run by us: compiled, mapped, called.
+
+use super::plan::{Import, Kind, Plan, Signature};
+use super::rng::Rng;
+use super::trace::{self, Event, Trace, Value};
+use precast::{
+    Caller, Error, Extern, Func, FuncType, Global, GlobalType, HeapType, Instance, Linker, Memory,
+    MemoryType, Module, RefType, Store, Table, TableType, Val, ValType,
+};
+use precast_abi::trap::TrapCode;
+use precast_compiler::{CompileError, Cpu, OptLevel, Options, compile};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// How a module is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// As on the command line.
+    pub cpu: &'static str,
+    /// Optimisation.
+    pub opt: OptLevel,
+}
+
+impl Variant {
+    /// One of all that any x86-64 machine of the last ten years can run.
+    pub fn choose(rng: &mut Rng) -> Variant {
+        Variant {
+            cpu: rng.pick(&["baseline", "x86-64-v2", "native", "native"]),
+            opt: rng.pick(&[
+                OptLevel::None,
+                OptLevel::Speed,
+                OptLevel::Speed,
+                OptLevel::Size,
+            ]),
+        }
+    }
+
+    fn options(self) -> Result<Options, String> {
+        Ok(Options {
+            cpu: Cpu::parse(self.cpu).map_err(text)?,
+            opt: self.opt,
+            jobs: 1,
+            ..Options::default()
+        })
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--cpu {}, {:?}", self.cpu, self.opt)
+    }
+}
+
+/// Compiles what need not be a module.
+pub(super) fn compile_whatever_it_is(wasm: &[u8], variant: Variant) -> Result<(), String> {
+    compile_caught(wasm, variant)?.map_or_else(
+        |error| match error {
+            CompileError::Internal { .. } => Err(error.to_string()),
+            error if error.to_string().contains('\n') => Err("more than one line".to_owned()),
+            _ => Ok(()),
+        },
+        |_| Ok(()),
+    )
+}
+
+fn compile_caught(wasm: &[u8], variant: Variant) -> Result<Result<Vec<u8>, CompileError>, String> {
+    let options = variant.options()?;
+    let compiled = catch_unwind(AssertUnwindSafe(|| compile(wasm, &options)));
+    let compiled = compiled.map_err(|_| "the compiler panicked")?;
+    Ok(compiled.map(|compiled| compiled.bytes))
+}
+
+/// Runs the plan.
+pub(super) fn run(wasm: &[u8], plan: &Plan, variant: Variant) -> Result<Trace, String> {
+    let object = compile_caught(wasm, variant)?.map_err(text)?;
+    // SAFETY: the bytes come from our own compiler.
+    let module = unsafe { Module::from_bytes(&object) }.map_err(text)?;
+    let mut store = Store::new(Trace::default());
+    let mut linker = Linker::new();
+    let mut imports = Vec::new();
+    for (number, (module, name, import)) in plan.imports.iter().enumerate() {
+        let value = provide(&mut store, number, import)?;
+        linker.define(&store, module, name, value).map_err(text)?;
+        imports.push((format!("{module}.{name}"), value));
+    }
+    match linker.instantiate(&mut store, &module) {
+        Ok(instance) => call_all(&mut store, instance, plan)?,
+        Err(error) => {
+            let code = trap_code(&error)?;
+            store.data_mut().push(Event::NotInstantiated(code));
+        }
+    }
+    for (name, value) in imports {
+        observe(&mut store, &name, value)?;
+    }
+    Ok(store.into_data())
+}
+
+fn call_all(store: &mut Store<Trace>, instance: Instance, plan: &Plan) -> Result<(), String> {
+    for (name, args, results) in &plan.calls {
+        let Some(Extern::Func(func)) = instance.export(&*store, name) else {
+            return Err(format!("{name} is not there"));
+        };
+        let ty = func.ty(&*store).map_err(text)?;
+        let args: Vec<Val> = args.iter().zip(ty.params()).map(from_value).collect();
+        let mut values: Vec<Val> = results.iter().map(|kind| zero(*kind)).collect();
+        let outcome = match func.call(&mut *store, &args, &mut values) {
+            Ok(()) => Ok(values.iter().map(to_value).collect()),
+            Err(error) => Err(trap_code(&error)?),
+        };
+        store.data_mut().push(Event::Called(name.clone(), outcome));
+        observe_exports(store, instance, plan)?;
+    }
+    observe_exports(store, instance, plan)
+}
+
+fn observe_exports(
+    store: &mut Store<Trace>,
+    instance: Instance,
+    plan: &Plan,
+) -> Result<(), String> {
+    let names = plan
+        .globals
+        .iter()
+        .chain(&plan.memories)
+        .chain(&plan.tables);
+    for name in names {
+        if let Some(value) = instance.export(&*store, name) {
+            observe(store, name, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn observe(store: &mut Store<Trace>, name: &str, value: Extern) -> Result<(), String> {
+    let name = name.to_owned();
+    let event = match value {
+        Extern::Global(global) => {
+            let value = global.get(&*store).map_err(text)?;
+            Event::Global(name, to_value(&value))
+        }
+        Extern::Memory(memory) => {
+            let data = memory.data(&*store).map_err(text)?;
+            Event::Memory(name, data.len(), trace::hash(data))
+        }
+        Extern::Table(table) => {
+            let mut elements = Vec::new();
+            for index in 0..table.size(&*store).map_err(text)? {
+                let element = table.get(&*store, index).map_err(text)?;
+                elements.push(element.map(|value| to_value(&value)) == Some(Value::NotNull));
+            }
+            Event::Table(name, elements)
+        }
+        Extern::Func(_) => return Ok(()),
+    };
+    store.data_mut().push(event);
+    Ok(())
+}
+
+fn provide(store: &mut Store<Trace>, number: usize, import: &Import) -> Result<Extern, String> {
+    Ok(match import {
+        Import::Func(ty) => Extern::Func(provide_func(store, number, ty.clone())),
+        Import::Global { kind, mutable } => {
+            let value = kind.value(number as u128 + 1);
+            let ty = val_type(*kind);
+            let value = from_value((&value, &ty));
+            let ty = GlobalType::new(ty, *mutable);
+            Extern::Global(Global::new(store, ty, value).map_err(text)?)
+        }
+        Import::Memory(ty) => {
+            let ty = MemoryType {
+                min: ty.initial,
+                max: ty.maximum,
+                is_64: ty.memory64,
+                shared: ty.shared,
+                page_size_log2: ty.page_size_log2.unwrap_or(16),
+            };
+            Extern::Memory(Memory::new(store, ty).map_err(text)?)
+        }
+        Import::Table { kind, ty } => {
+            let ty = TableType {
+                element: ref_type(*kind),
+                min: ty.initial,
+                max: ty.maximum,
+                is_64: ty.table64,
+            };
+            Extern::Table(Table::new(store, ty, zero(*kind)).map_err(text)?)
+        }
+    })
+}
+
+fn provide_func(store: &mut Store<Trace>, number: usize, ty: Signature) -> Func {
+    let types = |kinds: &[Kind]| kinds.iter().map(|kind| val_type(*kind)).collect::<Vec<_>>();
+    let func_type = FuncType::new(types(&ty.params), types(&ty.results));
+    let call = move |mut caller: Caller<'_, Trace>, args: &[Val], results: &mut [Val]| {
+        let args: Vec<Value> = args.iter().map(to_value).collect();
+        let answer = Plan::answer(number, &args, &ty.results);
+        for ((result, value), kind) in results.iter_mut().zip(&answer).zip(&ty.results) {
+            *result = from_value((value, &val_type(*kind)));
+        }
+        caller.data_mut().push(Event::HostCall(number, args));
+        Ok(())
+    };
+    Func::new(store, func_type, call)
+}
+
+fn ref_type(kind: Kind) -> RefType {
+    let heap = match kind {
+        Kind::FuncRef => HeapType::Func,
+        _ => HeapType::Extern,
+    };
+    RefType {
+        nullable: true,
+        heap,
+    }
+}
+
+fn val_type(kind: Kind) -> ValType {
+    match kind {
+        Kind::I32 => ValType::I32,
+        Kind::I64 => ValType::I64,
+        Kind::F32 => ValType::F32,
+        Kind::F64 => ValType::F64,
+        Kind::V128 => ValType::V128,
+        Kind::FuncRef | Kind::ExternRef => ValType::Ref(ref_type(kind)),
+    }
+}
+
+fn zero(kind: Kind) -> Val {
+    from_value((&kind.value(0), &val_type(kind)))
+}
+
+fn from_value((value, ty): (&Value, &ValType)) -> Val {
+    match *value {
+        Value::I32(x) => Val::I32(x as i32),
+        Value::I64(x) => Val::I64(x as i64),
+        Value::F32(x) => Val::F32(x),
+        Value::F64(x) => Val::F64(x),
+        Value::V128(x) => Val::V128(x),
+        Value::Null | Value::NotNull => match ty {
+            ValType::Ref(RefType {
+                heap: HeapType::Extern,
+                ..
+            }) => Val::ExternRef(None),
+            _ => Val::FuncRef(None),
+        },
+    }
+}
+
+fn to_value(value: &Val) -> Value {
+    fn reference(is_null: bool) -> Value {
+        if is_null { Value::Null } else { Value::NotNull }
+    }
+    match *value {
+        Val::I32(x) => Value::I32(x as u32),
+        Val::I64(x) => Value::I64(x as u64),
+        Val::F32(x) => Value::F32(x),
+        Val::F64(x) => Value::F64(x),
+        Val::V128(x) => Value::V128(x),
+        Val::FuncRef(func) => reference(func.is_none()),
+        Val::ExternRef(value) => reference(value.is_none()),
+    }
+}
+
+/// The interpreter does not tell a call through an index past the table from other accesses
+/// there: neither do we.
+fn trap_code(error: &Error) -> Result<TrapCode, String> {
+    match error {
+        Error::Trap(trap) => Ok(match trap.code() {
+            TrapCode::UndefinedElement => TrapCode::TableOutOfBounds,
+            code => code,
+        }),
+        error => Err(format!("we failed: {error}")),
+    }
+}
+
+fn text(error: impl fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,47 @@
+//! Generated modules, by us and by an interpreter: the same results, traps, host calls and final
+//! state. Seeds are fixed; `make fuzz` goes on from here.
+
+use precast_tests::fuzz::{Coverage, damaged, differential};
+
+/// Stops a run that found nothing because it did nothing.
+const LEAST: Coverage = Coverage {
+    returned: 300,
+    trapped: 300,
+    host_calls: 300,
+    not_instantiated: 4,
+};
+
+#[test]
+fn generated_modules_behave_as_in_an_interpreter() {
+    let mut total = Coverage::default();
+    let mut failures = Vec::new();
+    for seed in 0..400 {
+        match differential(seed) {
+            Ok(None) => {}
+            Ok(Some(coverage)) => {
+                total.returned += coverage.returned;
+                total.trapped += coverage.trapped;
+                total.host_calls += coverage.host_calls;
+                total.not_instantiated += coverage.not_instantiated;
+            }
+            Err(failure) => failures.push(failure.to_string()),
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(
+        total.returned >= LEAST.returned
+            && total.trapped >= LEAST.trapped
+            && total.host_calls >= LEAST.host_calls
+            && total.not_instantiated >= LEAST.not_instantiated,
+        "too little happened: {total:?}"
+    );
+}
+
+#[test]
+fn damaged_modules_are_refused_without_a_panic() {
+    for seed in 0..600 {
+        if let Err(failure) = damaged(seed) {
+            panic!("{failure}");
+        }
+    }
+}
