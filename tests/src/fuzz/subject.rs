@@ -3,12 +3,13 @@
 use super::plan::{Import, Kind, Plan, Signature};
 use super::rng::Rng;
 use super::trace::{self, Event, Trace, Value};
+use crate::trusted::{self, Refusal};
 use precast::{
     Caller, Error, Extern, Func, FuncType, Global, GlobalType, HeapType, Instance, Linker, Memory,
     MemoryType, Module, RefType, Store, Table, TableType, Val, ValType,
 };
 use precast_abi::trap::TrapCode;
-use precast_compiler::{CompileError, Cpu, OptLevel, Options, compile};
+use precast_compiler::{CompileError, Cpu, OptLevel, Options};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -51,30 +52,29 @@ impl fmt::Display for Variant {
     }
 }
 
-/// Compiles what need not be a module.
+/// Compiles what need not be a module, and opens what comes of it.
 pub(super) fn compile_whatever_it_is(wasm: &[u8], variant: Variant) -> Result<(), String> {
-    compile_caught(wasm, variant)?.map_or_else(
-        |error| match error {
-            CompileError::Internal { .. } => Err(error.to_string()),
-            error if error.to_string().contains('\n') => Err("more than one line".to_owned()),
-            _ => Ok(()),
-        },
-        |_| Ok(()),
-    )
+    match open(wasm, variant)? {
+        Ok(_) => Ok(()),
+        Err(Refusal::Compile(CompileError::Internal { message })) => Err(message),
+        Err(Refusal::Compile(error)) if error.to_string().contains('\n') => {
+            Err(format!("more than one line: {error}"))
+        }
+        Err(Refusal::Compile(_)) => Ok(()),
+        Err(Refusal::Open(error)) => Err(format!("our own object is refused: {error}")),
+    }
 }
 
-fn compile_caught(wasm: &[u8], variant: Variant) -> Result<Result<Vec<u8>, CompileError>, String> {
+/// Compiles and opens. A panic of the compiler is the outer error.
+fn open(wasm: &[u8], variant: Variant) -> Result<Result<Module, Refusal>, String> {
     let options = variant.options()?;
-    let compiled = catch_unwind(AssertUnwindSafe(|| compile(wasm, &options)));
-    let compiled = compiled.map_err(|_| "the compiler panicked")?;
-    Ok(compiled.map(|compiled| compiled.bytes))
+    catch_unwind(AssertUnwindSafe(|| trusted::open(wasm, &options)))
+        .map_err(|_| "the compiler panicked".to_owned())
 }
 
 /// Runs the plan.
 pub(super) fn run(wasm: &[u8], plan: &Plan, variant: Variant) -> Result<Trace, String> {
-    let object = compile_caught(wasm, variant)?.map_err(text)?;
-    // SAFETY: the bytes come from our own compiler.
-    let module = unsafe { Module::from_bytes(&object) }.map_err(text)?;
+    let module = open(wasm, variant)?.map_err(text)?;
     let mut store = Store::new(Trace::default());
     let mut linker = Linker::new();
     let mut imports = Vec::new();

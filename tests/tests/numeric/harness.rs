@@ -1,8 +1,9 @@
 //! Compiles small functions in every way and calls them.
 
-use precast::{Error, Extern, Linker, Module, Store, Val};
+use precast::{Error, Extern, Linker, Store, Val};
 use precast_abi::trap::TrapCode;
-use precast_compiler::{Cpu, OptLevel, Options, compile};
+use precast_compiler::{Cpu, OptLevel, Options};
+use precast_tests::trusted::{self, Refusal};
 
 /// What a function gives: bits of its results, or the reason why it trapped.
 pub(super) type Outcome = Result<Vec<u128>, TrapCode>;
@@ -18,12 +19,10 @@ pub(super) fn for_each_variant(wat: &str, mut check: impl FnMut(&str, &mut Calle
                 opt,
                 ..Options::default()
             };
-            let object = compile(&wasm, &options).expect("a valid module");
-            // SAFETY: the bytes come from our own compiler.
-            let module = match unsafe { Module::from_bytes(&object.bytes) } {
+            let module = match trusted::open(&wasm, &options) {
                 Ok(module) => module,
                 // A CPU level that this machine does not reach.
-                Err(_) if cpu == "x86-64-v3" || cpu == "x86-64-v4" => continue,
+                Err(Refusal::Open(_)) if cpu == "x86-64-v3" || cpu == "x86-64-v4" => continue,
                 Err(error) => panic!("{cpu}: {error}"),
             };
             let mut store = Store::new(());
