@@ -1,0 +1,225 @@
+//! Guest pointers: numbers from the guest that are worth nothing until they were checked.
+//!
+//! A [`GuestPtr`] or [`GuestSlice`] is only an allegation. [`Guest`] holds the memory, and gives bytes for it or EFAULT.
+//! Lengths and ends are computed in 64 bits, where two 32-bit numbers cannot overflow.
+
+use std::marker::PhantomData;
+
+use crate::errno::{Errno, Result};
+
+/// The address of a `T` in guest memory, unchecked, of any alignment.
+#[derive(Debug)]
+pub(crate) struct GuestPtr<T> {
+    address: u32,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for GuestPtr<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for GuestPtr<T> {}
+
+impl<T: Layout> GuestPtr<T> {
+    pub(crate) const fn new(address: u32) -> Self {
+        Self {
+            address,
+            kind: PhantomData,
+        }
+    }
+
+    /// The number itself.
+    pub(crate) const fn address(self) -> u32 {
+        self.address
+    }
+
+    fn bytes(self) -> GuestSlice {
+        self.array(1)
+    }
+
+    /// The bytes of `count` values starting here; a range beyond 32 bits is one that no memory has.
+    pub(crate) fn array(self, count: u32) -> GuestSlice {
+        GuestSlice {
+            address: self.address,
+            len: u64::from(count) * T::SIZE as u64,
+        }
+    }
+
+    /// The `index`th value after this one, or EFAULT beyond 32 bits.
+    pub(crate) fn at(self, index: u32) -> Result<Self> {
+        let address = u64::from(self.address) + u64::from(index) * T::SIZE as u64;
+        u32::try_from(address).map(Self::new).map_err(|_| Errno::Fault)
+    }
+}
+
+/// A range of guest memory, unchecked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GuestSlice {
+    address: u32,
+    len: u64,
+}
+
+impl GuestSlice {
+    pub(crate) const fn new(address: u32, len: u32) -> Self {
+        Self {
+            address,
+            len: len as u64,
+        }
+    }
+
+    pub(crate) const fn len(self) -> u64 {
+        self.len
+    }
+
+    /// Its first `len` bytes, or all of it if it is shorter.
+    pub(crate) fn first(self, len: u64) -> Self {
+        Self {
+            len: self.len.min(len),
+            ..self
+        }
+    }
+
+    /// Where it lies, if it lies in a memory of `size` bytes. An empty range lies everywhere.
+    pub(crate) fn check(self, size: usize) -> Result<std::ops::Range<usize>> {
+        if self.len == 0 {
+            return Ok(0..0);
+        }
+        let start = u64::from(self.address);
+        let end = start + self.len;
+        if end > size as u64 {
+            return Err(Errno::Fault);
+        }
+        Ok(start as usize..end as usize)
+    }
+}
+
+/// Something with a fixed layout in guest memory, little-endian.
+pub(crate) trait Layout: Sized {
+    /// Bytes.
+    const SIZE: usize;
+    /// Reads one from exactly `SIZE` bytes.
+    fn decode(bytes: &[u8]) -> Self;
+    /// Writes one to exactly `SIZE` bytes.
+    fn encode(&self, bytes: &mut [u8]);
+}
+
+macro_rules! integer_layouts {
+    ($($int:ty),*) => {$(
+        impl Layout for $int {
+            const SIZE: usize = size_of::<$int>();
+            #[inline]
+            fn decode(bytes: &[u8]) -> Self {
+                let mut array = [0; size_of::<$int>()];
+                array.copy_from_slice(bytes);
+                Self::from_le_bytes(array)
+            }
+            #[inline]
+            fn encode(&self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&self.to_le_bytes());
+            }
+        }
+    )*};
+}
+integer_layouts!(u8, u16, u32, u64);
+
+/// An iovec: a piece of a scattered buffer.
+impl Layout for GuestSlice {
+    const SIZE: usize = 8;
+    #[inline]
+    fn decode(bytes: &[u8]) -> Self {
+        Self::new(u32::decode(&bytes[..4]), u32::decode(&bytes[4..8]))
+    }
+    #[inline]
+    fn encode(&self, bytes: &mut [u8]) {
+        self.address.encode(&mut bytes[..4]);
+        (self.len as u32).encode(&mut bytes[4..8]);
+    }
+}
+
+/// Whether the instance is to stop: asked when a system call was interrupted by a signal.
+#[derive(Clone, Copy)]
+pub(crate) struct Stop<'a>(&'a dyn Fn() -> bool);
+
+impl<'a> Stop<'a> {
+    pub(crate) const fn new(asked: &'a dyn Fn() -> bool) -> Self {
+        Self(asked)
+    }
+
+    /// Makes a system call again as long as signals interrupt it that are not meant for the guest.
+    pub(crate) fn retry<T>(self, mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T> {
+        loop {
+            match call() {
+                Err(rustix::io::Errno::INTR) if !self.asked() => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Whether the instance is to stop.
+    pub(crate) fn asked(self) -> bool {
+        (self.0)()
+    }
+}
+
+/// The guest as one call sees it: its memory, and whether it is to stop.
+pub(crate) struct Guest<'a> {
+    memory: &'a mut [u8],
+    stop: Stop<'a>,
+}
+
+impl<'a> Guest<'a> {
+    pub(crate) fn new(memory: &'a mut [u8], stop: Stop<'a>) -> Self {
+        Self { memory, stop }
+    }
+
+    /// The whole memory, unchangeable.
+    pub(crate) fn memory(&self) -> &[u8] {
+        self.memory
+    }
+
+    /// The whole memory.
+    pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
+        self.memory
+    }
+
+    pub(crate) fn stop(&self) -> Stop<'a> {
+        self.stop
+    }
+
+    /// Says EFAULT now for a range that will be written later.
+    #[inline]
+    pub(crate) fn check(&self, slice: GuestSlice) -> Result<()> {
+        slice.check(self.memory.len()).map(|_| ())
+    }
+
+    /// Says EFAULT now for a result that will be written later.
+    #[inline]
+    pub(crate) fn check_ptr<T: Layout>(&self, ptr: GuestPtr<T>) -> Result<()> {
+        self.check(ptr.bytes())
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self, slice: GuestSlice) -> Result<&[u8]> {
+        let range = slice.check(self.memory.len())?;
+        Ok(&self.memory[range])
+    }
+
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self, slice: GuestSlice) -> Result<&mut [u8]> {
+        let range = slice.check(self.memory.len())?;
+        Ok(&mut self.memory[range])
+    }
+
+    #[inline]
+    pub(crate) fn read<T: Layout>(&self, ptr: GuestPtr<T>) -> Result<T> {
+        self.bytes(ptr.bytes()).map(T::decode)
+    }
+
+    #[inline]
+    pub(crate) fn write<T: Layout>(&mut self, ptr: GuestPtr<T>, value: T) -> Result<()> {
+        value.encode(self.bytes_mut(ptr.bytes())?);
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! Reading, writing, and moving about in files.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::SeekFrom;
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::time::Timespec;
+
+use crate::ctx::{Capture, WasiCtx};
+use crate::descriptor::{Descriptor, File, Object, Source};
+use crate::errno::{Errno, Result};
+use crate::guest::{Guest, GuestPtr, Stop};
+use crate::iovec::{Iovecs, gather, scatter};
+use crate::types::{FdFlags, FileType, Rights, Whence};
+use crate::version::Version;
+
+pub(crate) fn fd_read(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    iovecs: Iovecs,
+    read: GuestPtr<u32>,
+) -> Result<()> {
+    let descriptor = readable(ctx.table.get_mut(fd)?)?;
+    guest.check_ptr(read)?;
+    let stop = guest.stop();
+    let count = match &mut descriptor.object {
+        Object::Null => iovecs.check(guest).map(|_| 0)?,
+        Object::Source(source) => read_source(source, guest, iovecs)?,
+        Object::File(file) => {
+            ready(file, descriptor.flags, PollFlags::IN)?;
+            scatter(guest, iovecs, |pieces| stop.retry(|| rustix::io::readv(&file.fd, pieces)))?
+        }
+        Object::Socket(socket) => {
+            let flags = socket.receive_flags(descriptor.flags);
+            scatter(guest, iovecs, |pieces| {
+                receive_message(socket.fd.as_fd(), pieces, flags, stop).map(|(count, _)| count)
+            })?
+        }
+        Object::Captured(_) | Object::Directory(_) => return Err(Errno::Badf),
+    };
+    guest.write(read, count as u32)
+}
+
+pub(crate) fn fd_pread(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    iovecs: Iovecs,
+    offset: u64,
+    read: GuestPtr<u32>,
+) -> Result<()> {
+    let descriptor = readable(ctx.table.get_mut(fd)?)?;
+    let file = seekable(descriptor, Rights::FD_SEEK)?;
+    guest.check_ptr(read)?;
+    let stop = guest.stop();
+    let count = scatter(guest, iovecs, |pieces| {
+        stop.retry(|| rustix::io::preadv(&file.fd, pieces, offset))
+    })?;
+    guest.write(read, count as u32)
+}
+
+pub(crate) fn fd_write(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    iovecs: Iovecs,
+    written: GuestPtr<u32>,
+) -> Result<()> {
+    let descriptor = writable(ctx.table.get_mut(fd)?)?;
+    guest.check_ptr(written)?;
+    let stop = guest.stop();
+    let count = match &descriptor.object {
+        Object::Null => iovecs.check(guest)? as usize,
+        Object::Captured(index) => write_captured(&mut ctx.captured[*index], guest, iovecs)?,
+        Object::File(file) => {
+            ready(file, descriptor.flags, PollFlags::OUT)?;
+            let count = gather(guest, iovecs, |pieces| stop.retry(|| rustix::io::writev(&file.fd, pieces)))?;
+            written_through(file, descriptor.flags, stop)?;
+            count
+        }
+        Object::Socket(socket) => {
+            let flags = socket.send_flags(descriptor.flags);
+            gather(guest, iovecs, |pieces| send(socket.fd.as_fd(), pieces, flags, stop))?
+        }
+        Object::Source(_) | Object::Directory(_) => return Err(Errno::Badf),
+    };
+    guest.write(written, count as u32)
+}
+
+pub(crate) fn fd_pwrite(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    iovecs: Iovecs,
+    offset: u64,
+    written: GuestPtr<u32>,
+) -> Result<()> {
+    let descriptor = writable(ctx.table.get_mut(fd)?)?;
+    let file = seekable(descriptor, Rights::FD_SEEK)?;
+    guest.check_ptr(written)?;
+    let stop = guest.stop();
+    let count = gather(guest, iovecs, |pieces| {
+        stop.retry(|| rustix::io::pwritev(&file.fd, pieces, offset))
+    })?;
+    written_through(file, descriptor.flags, stop)?;
+    guest.write(written, count as u32)
+}
+
+pub(crate) fn fd_seek<V: Version>(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    offset: i64,
+    whence: u32,
+    position: GuestPtr<u64>,
+) -> Result<()> {
+    let whence = V::whence(whence)?;
+    let descriptor = ctx.table.get(fd)?;
+    // Asking where one is needs less than going elsewhere.
+    let tells = whence == Whence::Current && offset == 0 && descriptor.rights.has(Rights::FD_TELL);
+    let file = seekable(descriptor, if tells { Rights::FD_TELL } else { Rights::FD_SEEK })?;
+    guest.check_ptr(position)?;
+    let to = match whence {
+        Whence::Set => SeekFrom::Start(u64::try_from(offset).map_err(|_| Errno::Inval)?),
+        Whence::Current => SeekFrom::Current(offset),
+        Whence::End => SeekFrom::End(offset),
+    };
+    guest.write(position, rustix::fs::seek(&file.fd, to)?)
+}
+
+pub(crate) fn fd_tell(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, position: GuestPtr<u64>) -> Result<()> {
+    let file = seekable(ctx.table.get(fd)?, Rights::FD_TELL)?;
+    guest.write(position, rustix::fs::tell(&file.fd)?)
+}
+
+/// A descriptor opened for reading; else EBADF as in POSIX, and EISDIR for a directory.
+pub(crate) fn readable(descriptor: &mut Descriptor) -> Result<&mut Descriptor> {
+    match descriptor.object {
+        Object::Directory(_) => Err(Errno::Isdir),
+        _ if descriptor.rights.has(Rights::FD_READ) => Ok(descriptor),
+        _ => Err(Errno::Badf),
+    }
+}
+
+/// A descriptor opened for writing; else EBADF as in POSIX.
+pub(crate) fn writable(descriptor: &mut Descriptor) -> Result<&mut Descriptor> {
+    if descriptor.rights.has(Rights::FD_WRITE) { Ok(descriptor) } else { Err(Errno::Badf) }
+}
+
+/// The file behind a descriptor that has a position.
+fn seekable(descriptor: &Descriptor, needed: Rights) -> Result<&File> {
+    match &descriptor.object {
+        Object::Directory(_) => Err(Errno::Badf),
+        Object::File(file) if seeks(descriptor.filetype) && descriptor.rights.has(needed) => Ok(file),
+        Object::File(_) if seeks(descriptor.filetype) && !terminal(descriptor) => Err(Errno::Notcapable),
+        _ => Err(Errno::Spipe),
+    }
+}
+
+fn seeks(filetype: FileType) -> bool {
+    matches!(filetype, FileType::RegularFile | FileType::BlockDevice | FileType::CharacterDevice)
+}
+
+/// A terminal never had the right to seek, which is ESPIPE; a file may have given it up.
+fn terminal(descriptor: &Descriptor) -> bool {
+    descriptor.filetype == FileType::CharacterDevice
+}
+
+/// Copies from bytes handed in.
+fn read_source(source: &mut Source, guest: &mut Guest<'_>, iovecs: Iovecs) -> Result<usize> {
+    let mut room = iovecs.check(guest)?;
+    let mut total = 0;
+    let mut index = 0;
+    while let Some(piece) = iovecs.piece(guest, index)? {
+        let rest = source.rest();
+        let out = guest.bytes_mut(piece.first(room.min(rest.len() as u64)))?;
+        out.copy_from_slice(&rest[..out.len()]);
+        let count = out.len();
+        source.advance(count);
+        room -= count as u64;
+        total += count;
+        index += 1;
+    }
+    Ok(total)
+}
+
+/// Appends to a buffer of the host's, as far as it may grow.
+fn write_captured(capture: &mut Capture, guest: &Guest<'_>, iovecs: Iovecs) -> Result<usize> {
+    let total = iovecs.check(guest)?;
+    let room = capture.limit.saturating_sub(capture.bytes.len()) as u64;
+    if room == 0 && total > 0 {
+        return Err(Errno::Nospc);
+    }
+    let mut left = total.min(room);
+    let before = capture.bytes.len();
+    for piece in iovecs.pieces(guest)? {
+        let bytes = guest.bytes(piece.first(left))?;
+        capture.bytes.extend_from_slice(bytes);
+        left -= bytes.len() as u64;
+    }
+    Ok(capture.bytes.len() - before)
+}
+
+/// EAGAIN for a guest that would not wait, on a file whose own flags are not ours to set.
+fn ready(file: &File, flags: FdFlags, wanted: PollFlags) -> Result<()> {
+    if !file.shared || !flags.has(FdFlags::NONBLOCK) {
+        return Ok(());
+    }
+    let mut fds = [PollFd::new(&file.fd, wanted)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match rustix::event::poll(&mut fds, Some(&now)) {
+        Ok(0) => Err(Errno::Again),
+        // An error or interruption shows itself in the call that follows.
+        _ => Ok(()),
+    }
+}
+
+/// Follows flags for synchronous writing. Linux sets them only when a file is opened; set later, they are ours to follow.
+fn written_through(file: &File, flags: FdFlags, stop: Stop<'_>) -> Result<()> {
+    let flags = flags.without(file.opened);
+    if flags.meets(FdFlags::SYNC.with(FdFlags::RSYNC)) {
+        stop.retry(|| rustix::fs::fsync(&file.fd))
+    } else if flags.has(FdFlags::DSYNC) {
+        stop.retry(|| rustix::fs::fdatasync(&file.fd))
+    } else {
+        Ok(())
+    }
+}
+
+/// Receives from a socket, and says whether the message was longer than the buffers.
+pub(crate) fn receive_message(
+    socket: BorrowedFd<'_>,
+    pieces: &mut [std::io::IoSliceMut<'_>],
+    flags: RecvFlags,
+    stop: Stop<'_>,
+) -> Result<(usize, bool)> {
+    let room: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let message = stop.retry(|| rustix::net::recvmsg(socket, pieces, &mut RecvAncillaryBuffer::default(), flags))?;
+    let truncated = message.flags.contains(rustix::net::ReturnFlags::TRUNC);
+    // The kernel can answer the whole length of a message that was cut.
+    Ok((message.bytes.min(room), truncated))
+}
+
+/// Sends to a socket.
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    pieces: &[IoSlice<'_>],
+    flags: SendFlags,
+    stop: Stop<'_>,
+) -> Result<usize> {
+    stop.retry(|| rustix::net::sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags))
+}

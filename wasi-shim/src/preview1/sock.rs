@@ -1,0 +1,118 @@
+//! Sockets that the host handed in, and connections accepted from them.
+
+use std::os::fd::AsFd;
+
+use rustix::net::{RecvFlags, Shutdown, SocketFlags};
+
+use super::fd_io::{readable, receive_message, send, writable};
+use crate::ctx::WasiCtx;
+use crate::descriptor::{Descriptor, Object, Socket};
+use crate::errno::{Errno, Result};
+use crate::guest::{Guest, GuestPtr};
+use crate::iovec::{Iovecs, gather, scatter};
+use crate::types::{FdFlags, RiFlags, Rights, SdFlags};
+
+/// Accepts a connection; the new descriptor has the rights that its listener passes on.
+pub(crate) fn sock_accept(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    flags: u32,
+    accepted: GuestPtr<u32>,
+) -> Result<()> {
+    let flags = FdFlags::from_guest(u16::try_from(flags).map_err(|_| Errno::Inval)?)?;
+    if flags != flags.and(FdFlags::NONBLOCK) {
+        return Err(Errno::Inval);
+    }
+    guest.check_ptr(accepted)?;
+    let listener = ctx.table.get(fd)?;
+    let socket = socket(listener)?;
+    if !listener.rights.has(Rights::SOCK_ACCEPT) {
+        return Err(Errno::Notcapable);
+    }
+    ctx.table.room()?;
+    let nonblocking = if flags.has(FdFlags::NONBLOCK) { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
+    let host = guest
+        .stop()
+        .retry(|| rustix::net::accept_with(&socket.fd, SocketFlags::CLOEXEC | nonblocking))?;
+    let mut connection = Descriptor::socket(host, flags)?;
+    connection.rights = connection.rights.and(listener.inheriting);
+    connection.inheriting = connection.rights;
+    let number = ctx.table.push(connection)?;
+    guest.write(accepted, number)
+}
+
+pub(crate) fn sock_recv(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    iovecs: Iovecs,
+    flags: u32,
+    received: (GuestPtr<u32>, GuestPtr<u16>),
+) -> Result<()> {
+    let flags = RiFlags::from_guest(u16::try_from(flags).map_err(|_| Errno::Inval)?)?;
+    let descriptor = ctx.table.get_mut(fd)?;
+    socket(descriptor)?;
+    let descriptor = readable(descriptor)?;
+    let socket = socket(descriptor)?;
+    guest.check_ptr(received.0)?;
+    guest.check_ptr(received.1)?;
+    let mut host_flags = socket.receive_flags(descriptor.flags);
+    host_flags.set(RecvFlags::PEEK, flags.has(RiFlags::PEEK));
+    host_flags.set(RecvFlags::WAITALL, flags.has(RiFlags::WAITALL));
+    let stop = guest.stop();
+    let mut truncated = false;
+    let count = scatter(guest, iovecs, |pieces| {
+        let (count, cut) = receive_message(socket.fd.as_fd(), pieces, host_flags, stop)?;
+        truncated = cut;
+        Ok(count)
+    })?;
+    guest.write(received.0, count as u32)?;
+    guest.write(received.1, u16::from(truncated))
+}
+
+/// Sends; no flag is defined.
+pub(crate) fn sock_send(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    iovecs: Iovecs,
+    flags: u32,
+    sent: GuestPtr<u32>,
+) -> Result<()> {
+    let descriptor = ctx.table.get_mut(fd)?;
+    socket(descriptor)?;
+    if flags != 0 {
+        return Err(Errno::Inval);
+    }
+    let descriptor = writable(descriptor)?;
+    let socket = socket(descriptor)?;
+    guest.check_ptr(sent)?;
+    let host_flags = socket.send_flags(descriptor.flags);
+    let stop = guest.stop();
+    let count = gather(guest, iovecs, |pieces| send(socket.fd.as_fd(), pieces, host_flags, stop))?;
+    guest.write(sent, count as u32)
+}
+
+pub(crate) fn sock_shutdown(ctx: &mut WasiCtx, _: &mut Guest<'_>, fd: u32, how: u32) -> Result<()> {
+    let descriptor = ctx.table.get(fd)?;
+    let socket = socket(descriptor)?;
+    if !descriptor.rights.has(Rights::SOCK_SHUTDOWN) {
+        return Err(Errno::Notcapable);
+    }
+    let how = SdFlags::from_guest(u8::try_from(how).map_err(|_| Errno::Inval)?)?;
+    let how = match (how.has(SdFlags::RD), how.has(SdFlags::WR)) {
+        (true, true) => Shutdown::Both,
+        (true, false) => Shutdown::Read,
+        (false, true) => Shutdown::Write,
+        (false, false) => return Err(Errno::Inval),
+    };
+    Ok(rustix::net::shutdown(&socket.fd, how)?)
+}
+
+fn socket(descriptor: &Descriptor) -> Result<&Socket> {
+    match &descriptor.object {
+        Object::Socket(socket) => Ok(socket),
+        _ => Err(Errno::Notsock),
+    }
+}
