@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
-use rustix::net::{RecvFlags, SendFlags};
 
 use crate::errno::{Errno, Result};
 use crate::types::{FdFlags, FileType, Rights};
@@ -77,19 +76,6 @@ pub(crate) struct Socket {
     pub(crate) fd: OwnedFd,
     /// The host or other processes use the same open socket: its flags are not ours to change.
     pub(crate) shared: bool,
-}
-
-impl Socket {
-    /// How to receive for a guest that may not want to wait.
-    pub(crate) fn receive_flags(&self, flags: FdFlags) -> RecvFlags {
-        if flags.has(FdFlags::NONBLOCK) { RecvFlags::DONTWAIT } else { RecvFlags::empty() }
-    }
-
-    /// How to send for a guest that may not want to wait. A closed socket is EPIPE, never a signal to the host.
-    pub(crate) fn send_flags(&self, flags: FdFlags) -> SendFlags {
-        let wait = if flags.has(FdFlags::NONBLOCK) { SendFlags::DONTWAIT } else { SendFlags::empty() };
-        wait | SendFlags::NOSIGNAL
-    }
 }
 
 /// A directory of the host.

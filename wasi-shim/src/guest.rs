@@ -6,6 +6,7 @@
 use std::marker::PhantomData;
 
 use crate::errno::{Errno, Result};
+use crate::stop::Stop;
 
 /// The address of a `T` in guest memory, unchecked, of any alignment.
 #[derive(Debug)]
@@ -135,31 +136,6 @@ impl Layout for GuestSlice {
     fn encode(&self, bytes: &mut [u8]) {
         self.address.encode(&mut bytes[..4]);
         (self.len as u32).encode(&mut bytes[4..8]);
-    }
-}
-
-/// Whether the instance is to stop: asked when a system call was interrupted by a signal.
-#[derive(Clone, Copy)]
-pub(crate) struct Stop<'a>(&'a dyn Fn() -> bool);
-
-impl<'a> Stop<'a> {
-    pub(crate) const fn new(asked: &'a dyn Fn() -> bool) -> Self {
-        Self(asked)
-    }
-
-    /// Makes a system call again as long as signals interrupt it that are not meant for the guest.
-    pub(crate) fn retry<T>(self, mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T> {
-        loop {
-            match call() {
-                Err(rustix::io::Errno::INTR) if !self.asked() => {}
-                result => return Ok(result?),
-            }
-        }
-    }
-
-    /// Whether the instance is to stop.
-    pub(crate) fn asked(self) -> bool {
-        (self.0)()
     }
 }
 

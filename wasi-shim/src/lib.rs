@@ -15,6 +15,7 @@ mod guest;
 mod iovec;
 mod preview1;
 mod resolve;
+mod stop;
 mod table;
 mod types;
 mod unstable;

@@ -1,18 +1,18 @@
 //! Reading, writing, and moving about in files.
 
-use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 use rustix::fs::SeekFrom;
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags};
-use rustix::time::Timespec;
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::ctx::{Capture, WasiCtx};
-use crate::descriptor::{Descriptor, File, Object, Source};
+use crate::descriptor::{Descriptor, File, Object, Socket, Source};
 use crate::errno::{Errno, Result};
-use crate::guest::{Guest, GuestPtr, Stop};
+use crate::guest::{Guest, GuestPtr};
 use crate::iovec::{Iovecs, gather, scatter};
+use crate::stop::{Stop, is_ready};
 use crate::types::{FdFlags, FileType, Rights, Whence};
 use crate::version::Version;
 
@@ -30,15 +30,13 @@ pub(crate) fn fd_read(
         Object::Null => iovecs.check(guest).map(|_| 0)?,
         Object::Source(source) => read_source(source, guest, iovecs)?,
         Object::File(file) => {
-            ready(file, descriptor.flags, PollFlags::IN)?;
+            ready(file, descriptor.filetype, descriptor.flags, PollFlags::IN, stop)?;
             scatter(guest, iovecs, |pieces| stop.retry(|| rustix::io::readv(&file.fd, pieces)))?
         }
-        Object::Socket(socket) => {
-            let flags = socket.receive_flags(descriptor.flags);
-            scatter(guest, iovecs, |pieces| {
-                receive_message(socket.fd.as_fd(), pieces, flags, stop).map(|(count, _)| count)
-            })?
-        }
+        Object::Socket(socket) => scatter(guest, iovecs, |pieces| {
+            let received = receive(socket, pieces, descriptor.flags, RecvFlags::empty(), stop);
+            received.map(|(count, _)| count)
+        })?,
         Object::Captured(_) | Object::Directory(_) => return Err(Errno::Badf),
     };
     guest.write(read, count as u32)
@@ -76,15 +74,15 @@ pub(crate) fn fd_write(
         Object::Null => iovecs.check(guest)? as usize,
         Object::Captured(index) => write_captured(&mut ctx.captured[*index], guest, iovecs)?,
         Object::File(file) => {
-            ready(file, descriptor.flags, PollFlags::OUT)?;
-            let count = gather(guest, iovecs, |pieces| stop.retry(|| rustix::io::writev(&file.fd, pieces)))?;
+            ready(file, descriptor.filetype, descriptor.flags, PollFlags::OUT, stop)?;
+            let count = gather(guest, iovecs, |pieces| match descriptor.filetype {
+                FileType::Unknown if !descriptor.flags.has(FdFlags::NONBLOCK) => write_pipe(&file.fd, pieces, stop),
+                _ => stop.retry(|| rustix::io::writev(&file.fd, pieces)),
+            })?;
             written_through(file, descriptor.flags, stop)?;
             count
         }
-        Object::Socket(socket) => {
-            let flags = socket.send_flags(descriptor.flags);
-            gather(guest, iovecs, |pieces| send(socket.fd.as_fd(), pieces, flags, stop))?
-        }
+        Object::Socket(socket) => gather(guest, iovecs, |pieces| send(socket, pieces, descriptor.flags, stop))?,
         Object::Source(_) | Object::Directory(_) => return Err(Errno::Badf),
     };
     guest.write(written, count as u32)
@@ -204,18 +202,41 @@ fn write_captured(capture: &mut Capture, guest: &Guest<'_>, iovecs: Iovecs) -> R
     Ok(capture.bytes.len() - before)
 }
 
-/// EAGAIN for a guest that would not wait, on a file whose own flags are not ours to set.
-fn ready(file: &File, flags: FdFlags, wanted: PollFlags) -> Result<()> {
-    if !file.shared || !flags.has(FdFlags::NONBLOCK) {
+/// Waits for a pipe or terminal. EAGAIN instead for a guest that would not wait, if the file's own flags are not ours to set.
+fn ready(file: &File, filetype: FileType, flags: FdFlags, wanted: PollFlags, stop: Stop<'_>) -> Result<()> {
+    if !matches!(filetype, FileType::Unknown | FileType::CharacterDevice) {
         return Ok(());
     }
-    let mut fds = [PollFd::new(&file.fd, wanted)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    match rustix::event::poll(&mut fds, Some(&now)) {
-        Ok(0) => Err(Errno::Again),
-        // An error or interruption shows itself in the call that follows.
-        _ => Ok(()),
+    if !flags.has(FdFlags::NONBLOCK) {
+        return stop.wait_for(file.fd.as_fd(), wanted);
     }
+    if file.shared && !is_ready(file.fd.as_fd(), wanted)? {
+        return Err(Errno::Again);
+    }
+    Ok(())
+}
+
+/// As much as a pipe that is ready takes without waiting.
+const PIPE_BUF: usize = 4096;
+
+/// Writes all to a pipe, as a waiting writer does, in pieces that do not wait; so it can be cut short.
+fn write_pipe(fd: &OwnedFd, pieces: &[IoSlice<'_>], stop: Stop<'_>) -> Result<usize> {
+    let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+    if total <= PIPE_BUF {
+        return stop.retry(|| rustix::io::writev(fd, pieces));
+    }
+    let mut written = 0;
+    for piece in pieces.iter().flat_map(|piece| piece.chunks(PIPE_BUF)) {
+        let result = stop
+            .wait_for(fd.as_fd(), PollFlags::OUT)
+            .and_then(|()| stop.retry(|| rustix::io::write(fd, piece)));
+        match result {
+            Ok(count) => written += count,
+            Err(error) if written == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(written)
 }
 
 /// Follows flags for synchronous writing. Linux sets them only when a file is opened; set later, they are ours to follow.
@@ -231,25 +252,34 @@ fn written_through(file: &File, flags: FdFlags, stop: Stop<'_>) -> Result<()> {
 }
 
 /// Receives from a socket, and says whether the message was longer than the buffers.
-pub(crate) fn receive_message(
-    socket: BorrowedFd<'_>,
-    pieces: &mut [std::io::IoSliceMut<'_>],
-    flags: RecvFlags,
+pub(crate) fn receive(
+    socket: &Socket,
+    pieces: &mut [IoSliceMut<'_>],
+    flags: FdFlags,
+    asked: RecvFlags,
     stop: Stop<'_>,
 ) -> Result<(usize, bool)> {
     let room: usize = pieces.iter().map(|piece| piece.len()).sum();
-    let message = stop.retry(|| rustix::net::recvmsg(socket, pieces, &mut RecvAncillaryBuffer::default(), flags))?;
-    let truncated = message.flags.contains(rustix::net::ReturnFlags::TRUNC);
+    let wait = if flags.has(FdFlags::NONBLOCK) {
+        RecvFlags::DONTWAIT
+    } else {
+        stop.wait_for(socket.fd.as_fd(), PollFlags::IN)?;
+        RecvFlags::empty()
+    };
+    let flags = asked | wait;
+    let message = stop.retry(|| rustix::net::recvmsg(&socket.fd, pieces, &mut RecvAncillaryBuffer::default(), flags))?;
+    let truncated = message.flags.contains(ReturnFlags::TRUNC);
     // The kernel can answer the whole length of a message that was cut.
     Ok((message.bytes.min(room), truncated))
 }
 
-/// Sends to a socket.
-pub(crate) fn send(
-    socket: BorrowedFd<'_>,
-    pieces: &[IoSlice<'_>],
-    flags: SendFlags,
-    stop: Stop<'_>,
-) -> Result<usize> {
-    stop.retry(|| rustix::net::sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags))
+/// Sends to a socket. A closed one is EPIPE, never a signal to the host.
+pub(crate) fn send(socket: &Socket, pieces: &[IoSlice<'_>], flags: FdFlags, stop: Stop<'_>) -> Result<usize> {
+    let host_flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    loop {
+        match stop.retry(|| rustix::net::sendmsg(&socket.fd, pieces, &mut SendAncillaryBuffer::default(), host_flags)) {
+            Err(Errno::Again) if !flags.has(FdFlags::NONBLOCK) => stop.wait_for(socket.fd.as_fd(), PollFlags::OUT)?,
+            result => return result,
+        }
+    }
 }

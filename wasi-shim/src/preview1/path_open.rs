@@ -8,8 +8,9 @@ use rustix::fs::{Mode, OFlags};
 use crate::ctx::WasiCtx;
 use crate::descriptor::{Descriptor, Directory, File, Object, filetype, to_host};
 use crate::errno::{Errno, Result};
-use crate::guest::{Guest, GuestPtr, GuestSlice, Stop};
+use crate::guest::{Guest, GuestPtr, GuestSlice};
 use crate::resolve::{RelativePath, Resolver};
+use crate::stop::Stop;
 use crate::types::{FdFlags, FileType, LookupFlags, OpenFlags, Rights};
 
 /// What a guest asks of `path_open` beside the path, checked.

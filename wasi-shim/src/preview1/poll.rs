@@ -7,7 +7,8 @@ use rustix::event::{PollFd, PollFlags};
 use crate::ctx::WasiCtx;
 use crate::descriptor::{Descriptor, Object};
 use crate::errno::{Errno, Result};
-use crate::guest::{Guest, GuestPtr, Layout, Stop};
+use crate::guest::{Guest, GuestPtr, Layout};
+use crate::stop::Stop;
 use crate::types::{Clock, Event, EventType, FileType, Rights, SubclockFlags, Subscription, Wait, timespec};
 use crate::version::Version;
 
@@ -69,12 +70,20 @@ fn wait(ctx: &WasiCtx, subscriptions: &[Subscription], stop: Stop<'_>) -> Result
         }
         pending.push(one);
     }
+    if timeout(&pending) != Some(0)
+        && let Some(stopped) = stop.descriptor()
+    {
+        descriptors.push(PollFd::from_borrowed_fd(stopped, PollFlags::IN));
+    }
     loop {
         let timeout = timeout(&pending).map(timespec);
         match rustix::event::poll(&mut descriptors, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) if !stop.asked() => continue,
             result => result?,
         };
+        if stop.asked() {
+            return Err(Errno::Intr);
+        }
         let events = collect(subscriptions, &pending, &descriptors);
         if !events.is_empty() {
             return Ok(events);

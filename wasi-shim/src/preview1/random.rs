@@ -4,7 +4,8 @@ use rustix::rand::GetRandomFlags;
 
 use crate::ctx::WasiCtx;
 use crate::errno::Result;
-use crate::guest::{Guest, GuestSlice, Stop};
+use crate::guest::{Guest, GuestSlice};
+use crate::stop::Stop;
 
 /// How many bytes are fetched at once for small requests. The kernel gives up to 256 without being interrupted.
 const POOL: usize = 256;

@@ -2,9 +2,10 @@
 
 use std::os::fd::AsFd;
 
+use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, Shutdown, SocketFlags};
 
-use super::fd_io::{readable, receive_message, send, writable};
+use super::fd_io::{readable, receive, send, writable};
 use crate::ctx::WasiCtx;
 use crate::descriptor::{Descriptor, Object, Socket};
 use crate::errno::{Errno, Result};
@@ -32,9 +33,11 @@ pub(crate) fn sock_accept(
     }
     ctx.table.room()?;
     let nonblocking = if flags.has(FdFlags::NONBLOCK) { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
-    let host = guest
-        .stop()
-        .retry(|| rustix::net::accept_with(&socket.fd, SocketFlags::CLOEXEC | nonblocking))?;
+    let stop = guest.stop();
+    if !listener.flags.has(FdFlags::NONBLOCK) {
+        stop.wait_for(socket.fd.as_fd(), PollFlags::IN)?;
+    }
+    let host = stop.retry(|| rustix::net::accept_with(&socket.fd, SocketFlags::CLOEXEC | nonblocking))?;
     let mut connection = Descriptor::socket(host, flags)?;
     connection.rights = connection.rights.and(listener.inheriting);
     connection.inheriting = connection.rights;
@@ -57,13 +60,13 @@ pub(crate) fn sock_recv(
     let socket = socket(descriptor)?;
     guest.check_ptr(received.0)?;
     guest.check_ptr(received.1)?;
-    let mut host_flags = socket.receive_flags(descriptor.flags);
+    let mut host_flags = RecvFlags::empty();
     host_flags.set(RecvFlags::PEEK, flags.has(RiFlags::PEEK));
     host_flags.set(RecvFlags::WAITALL, flags.has(RiFlags::WAITALL));
     let stop = guest.stop();
     let mut truncated = false;
     let count = scatter(guest, iovecs, |pieces| {
-        let (count, cut) = receive_message(socket.fd.as_fd(), pieces, host_flags, stop)?;
+        let (count, cut) = receive(socket, pieces, descriptor.flags, host_flags, stop)?;
         truncated = cut;
         Ok(count)
     })?;
@@ -88,9 +91,8 @@ pub(crate) fn sock_send(
     let descriptor = writable(descriptor)?;
     let socket = socket(descriptor)?;
     guest.check_ptr(sent)?;
-    let host_flags = socket.send_flags(descriptor.flags);
     let stop = guest.stop();
-    let count = gather(guest, iovecs, |pieces| send(socket.fd.as_fd(), pieces, host_flags, stop))?;
+    let count = gather(guest, iovecs, |pieces| send(socket, pieces, descriptor.flags, stop))?;
     guest.write(sent, count as u32)
 }
 
