@@ -67,6 +67,16 @@ impl InterruptHandle {
         self.activation.is_killed()
     }
 
+    /// A descriptor that is readable once the guests are stopped, for host functions that wait:
+    /// poll it beside your own.
+    ///
+    /// # Errors
+    ///
+    /// If the process has no descriptor left.
+    pub fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        self.activation.event.descriptor(&self.activation)
+    }
+
     /// Signals the thread and waits for its answer.
     fn notify(&self, thread: u32, pause: Duration) -> bool {
         let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);

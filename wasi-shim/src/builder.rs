@@ -109,10 +109,17 @@ pub enum BuildError {
 impl std::fmt::Display for BuildError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Nul { string } => write!(f, "{string:?} holds a NUL byte, which a guest cannot be given"),
-            Self::VariableName { name } => write!(f, "{name:?} cannot be the name of an environment variable"),
+            Self::Nul { string } => write!(
+                f,
+                "{string:?} holds a NUL byte, which a guest cannot be given"
+            ),
+            Self::VariableName { name } => {
+                write!(f, "{name:?} cannot be the name of an environment variable")
+            }
             Self::TooLarge => f.write_str("arguments or environment are larger than 4 GiB"),
-            Self::Preopen { path, error } => write!(f, "cannot open directory {}: {error}", path.display()),
+            Self::Preopen { path, error } => {
+                write!(f, "cannot open directory {}: {error}", path.display())
+            }
             Self::Stream { name, error } => write!(f, "cannot use {name}: {error}"),
             Self::TooManyDescriptors { limit } => write!(f, "more than {limit} descriptors"),
         }
@@ -246,9 +253,11 @@ impl WasiCtxBuilder {
         perms: Perms,
     ) -> Result<&mut Self, BuildError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(host.as_ref(), flags, Mode::empty()).map_err(|error| BuildError::Preopen {
-            path: host.as_ref().to_path_buf(),
-            error: error.into(),
+        let fd = rustix::fs::open(host.as_ref(), flags, Mode::empty()).map_err(|error| {
+            BuildError::Preopen {
+                path: host.as_ref().to_path_buf(),
+                error: error.into(),
+            }
         })?;
         self.preopens.push(Preopen {
             fd: Arc::new(fd),
@@ -315,7 +324,11 @@ impl WasiCtxBuilder {
         push(build_output(&self.stderr, STDERR)?)?;
         for preopen in &self.preopens {
             let read_only = preopen.perms == Perms::ReadOnly;
-            push(Descriptor::preopen(preopen.fd.clone(), preopen.name.clone(), read_only))?;
+            push(Descriptor::preopen(
+                preopen.fd.clone(),
+                preopen.name.clone(),
+                read_only,
+            ))?;
         }
         for socket in &self.sockets {
             push(build_socket(socket)?)?;
@@ -328,7 +341,9 @@ fn build_args(args: &[Vec<u8>]) -> Result<Arc<Strings>, BuildError> {
     for arg in args {
         no_nul(arg, arg)?;
     }
-    Strings::join(args).map(Arc::new).ok_or(BuildError::TooLarge)
+    Strings::join(args)
+        .map(Arc::new)
+        .ok_or(BuildError::TooLarge)
 }
 
 fn build_environment(variables: &[(Vec<u8>, Vec<u8>)]) -> Result<Arc<Strings>, BuildError> {
@@ -342,7 +357,9 @@ fn build_environment(variables: &[(Vec<u8>, Vec<u8>)]) -> Result<Arc<Strings>, B
         no_nul(value, name)?;
         strings.push([name.as_slice(), b"=", value].concat());
     }
-    Strings::join(&strings).map(Arc::new).ok_or(BuildError::TooLarge)
+    Strings::join(&strings)
+        .map(Arc::new)
+        .ok_or(BuildError::TooLarge)
 }
 
 fn no_nul(string: &[u8], name: &[u8]) -> Result<(), BuildError> {
@@ -370,12 +387,21 @@ fn build_input(input: &Input) -> Result<Descriptor, BuildError> {
 }
 
 fn build_output(output: &Output, index: usize) -> Result<Descriptor, BuildError> {
-    let name = if index == STDOUT { "standard output" } else { "standard error" };
+    let name = if index == STDOUT {
+        "standard output"
+    } else {
+        "standard error"
+    };
     let failed = |error| BuildError::Stream { name, error };
     match output {
         Output::Null => Ok(Descriptor::stream(Object::Null, Rights::FD_WRITE)),
-        Output::Capture => Ok(Descriptor::stream(Object::Captured(index), Rights::FD_WRITE)),
-        Output::Inherit if index == STDOUT => shared(std::io::stdout(), Rights::FD_WRITE).map_err(failed),
+        Output::Capture => Ok(Descriptor::stream(
+            Object::Captured(index),
+            Rights::FD_WRITE,
+        )),
+        Output::Inherit if index == STDOUT => {
+            shared(std::io::stdout(), Rights::FD_WRITE).map_err(failed)
+        }
         Output::Inherit => shared(std::io::stderr(), Rights::FD_WRITE).map_err(failed),
         Output::File(fd) => shared(fd, Rights::FD_WRITE).map_err(failed),
     }
@@ -393,11 +419,18 @@ fn shared(fd: impl AsFd, direction: Rights) -> std::io::Result<Descriptor> {
 }
 
 fn build_socket(fd: &OwnedFd) -> Result<Descriptor, BuildError> {
-    let failed = |error| BuildError::Stream { name: "a socket", error };
+    let failed = |error| BuildError::Stream {
+        name: "a socket",
+        error,
+    };
     let fd = fd.try_clone().map_err(failed)?;
     let flags = rustix::fs::fcntl_getfl(&fd).map_err(|error| failed(error.into()))?;
     let nonblocking = flags.contains(OFlags::NONBLOCK);
-    let flags = if nonblocking { FdFlags::NONBLOCK } else { FdFlags::NONE };
+    let flags = if nonblocking {
+        FdFlags::NONBLOCK
+    } else {
+        FdFlags::NONE
+    };
     let descriptor = Descriptor::socket(fd, flags);
     descriptor.map_err(|errno| failed(std::io::Error::other(errno)))
 }

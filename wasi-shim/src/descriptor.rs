@@ -110,8 +110,16 @@ impl Descriptor {
         let mut rights = Rights::STREAM.with(direction);
         // Only a terminal is a character device that cannot seek: this is how wasi-libc knows one.
         let terminal = filetype == FileType::CharacterDevice && rustix_isatty(fd.as_fd());
-        if !terminal && matches!(filetype, FileType::RegularFile | FileType::CharacterDevice | FileType::BlockDevice) {
-            rights = rights.with(Rights::FD_SEEK).with(Rights::FD_TELL).with(Rights::FD_ADVISE);
+        if !terminal
+            && matches!(
+                filetype,
+                FileType::RegularFile | FileType::CharacterDevice | FileType::BlockDevice
+            )
+        {
+            rights = rights
+                .with(Rights::FD_SEEK)
+                .with(Rights::FD_TELL)
+                .with(Rights::FD_ADVISE);
         }
         let flags = from_host(rustix::fs::fcntl_getfl(&fd)?);
         let read_only = !direction.has(Rights::FD_WRITE);

@@ -51,7 +51,9 @@ impl<T: Layout> GuestPtr<T> {
     /// The `index`th value after this one, or EFAULT beyond 32 bits.
     pub(crate) fn at(self, index: u32) -> Result<Self> {
         let address = u64::from(self.address) + u64::from(index) * T::SIZE as u64;
-        u32::try_from(address).map(Self::new).map_err(|_| Errno::Fault)
+        u32::try_from(address)
+            .map(Self::new)
+            .map_err(|_| Errno::Fault)
     }
 }
 

@@ -34,7 +34,9 @@ impl Iovecs {
     pub(crate) fn pieces(self, guest: &Guest<'_>) -> Result<impl Iterator<Item = GuestSlice>> {
         guest.check(self.first.array(self.count))?;
         let array = guest.bytes(self.first.array(self.count.min(MAX_PIECES)))?;
-        Ok(array.chunks_exact(8).map(<GuestSlice as crate::guest::Layout>::decode))
+        Ok(array
+            .chunks_exact(8)
+            .map(<GuestSlice as crate::guest::Layout>::decode))
     }
 
     /// One piece, unchecked. Unlike [`Self::pieces`] it lets memory change between pieces.
@@ -57,7 +59,11 @@ impl Iovecs {
 }
 
 /// Gives `call` the pieces to write out.
-pub(crate) fn gather<R>(guest: &Guest<'_>, iovecs: Iovecs, call: impl FnOnce(&[IoSlice<'_>]) -> Result<R>) -> Result<R> {
+pub(crate) fn gather<R>(
+    guest: &Guest<'_>,
+    iovecs: Iovecs,
+    call: impl FnOnce(&[IoSlice<'_>]) -> Result<R>,
+) -> Result<R> {
     let mut few = [IoSlice::new(&[]); FEW];
     let mut many = Vec::new();
     let mut count = 0;
@@ -76,7 +82,11 @@ pub(crate) fn gather<R>(guest: &Guest<'_>, iovecs: Iovecs, call: impl FnOnce(&[I
         }
         count += 1;
     }
-    if many.is_empty() { call(&few[..count]) } else { call(&many) }
+    if many.is_empty() {
+        call(&few[..count])
+    } else {
+        call(&many)
+    }
 }
 
 /// Gives `call` the pieces to fill; `call` answers how many bytes it wrote to them, in order.

@@ -6,6 +6,7 @@
 //! Both `wasi_snapshot_preview1` and its predecessor `wasi_unstable` are there. `docs/wasi.md` says what each function does.
 #![forbid(unsafe_code)]
 
+mod bind;
 mod builder;
 mod ctx;
 mod descriptor;
@@ -24,6 +25,7 @@ mod version;
 #[cfg(test)]
 mod testing;
 
+pub use bind::add_to_linker;
 pub use builder::{BuildError, Input, Output, Perms, WasiCtxBuilder};
 pub use ctx::WasiCtx;
 pub use errno::Errno;

@@ -75,7 +75,10 @@ impl<'a> Stop<'a> {
 /// Whether a descriptor is ready now, or in error, which the next call on it will tell.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, wanted: PollFlags) -> Result<bool> {
     let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     match rustix::event::poll(&mut fds, Some(&now)) {
         Err(rustix::io::Errno::INTR) => Ok(false),
         result => Ok(result? > 0),

@@ -1,8 +1,8 @@
 //! The table of a guest's descriptors.
 
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, Object};
 use crate::errno::{Errno, Result};
-use crate::types::Rights;
+use crate::types::{FileType, Rights};
 
 /// A guest's descriptors by number. A new one gets the lowest free number, as in POSIX.
 #[derive(Debug)]
@@ -33,8 +33,16 @@ impl Table {
 
     /// The number the next descriptor would get; EMFILE when too many are open.
     pub(crate) fn room(&self) -> Result<usize> {
-        let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
-        if index >= self.limit { Err(Errno::Mfile) } else { Ok(index) }
+        let index = self
+            .slots
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(self.slots.len());
+        if index >= self.limit {
+            Err(Errno::Mfile)
+        } else {
+            Ok(index)
+        }
     }
 
     #[inline]
@@ -61,6 +69,21 @@ impl Table {
             return Err(Errno::Notcapable);
         }
         Ok(descriptor)
+    }
+
+    /// Whether reading or writing it may have to wait.
+    #[inline]
+    pub(crate) fn may_wait(&self, fd: u32) -> bool {
+        match self.slots.get(fd as usize) {
+            Some(Some(descriptor)) => match descriptor.object {
+                Object::File(_) => descriptor.filetype != FileType::RegularFile,
+                Object::Socket(_) => true,
+                Object::Null | Object::Source(_) | Object::Captured(_) | Object::Directory(_) => {
+                    false
+                }
+            },
+            _ => false,
+        }
     }
 
     /// Takes a descriptor out; its number is free.

@@ -75,7 +75,10 @@ impl World {
         self.directory.path().join(path)
     }
 
-    pub(crate) fn call<R>(&mut self, function: impl FnOnce(&mut WasiCtx, &mut Guest<'_>) -> R) -> R {
+    pub(crate) fn call<R>(
+        &mut self,
+        function: impl FnOnce(&mut WasiCtx, &mut Guest<'_>) -> R,
+    ) -> R {
         self.call_stoppable(Stop::NEVER, function)
     }
 
@@ -97,7 +100,10 @@ impl World {
     }
 
     pub(crate) fn iovecs(&mut self, pieces: &[(u32, u32)]) -> Iovecs {
-        for (piece, place) in pieces.iter().zip(self.memory[IOVECS as usize..].chunks_exact_mut(8)) {
+        for (piece, place) in pieces
+            .iter()
+            .zip(self.memory[IOVECS as usize..].chunks_exact_mut(8))
+        {
             GuestSlice::new(piece.0, piece.1).encode(place);
         }
         Iovecs::new(IOVECS, pieces.len() as u32)

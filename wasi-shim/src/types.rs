@@ -190,7 +190,9 @@ pub(crate) fn nanoseconds(time: rustix::time::Timespec) -> u64 {
 
 fn from_parts(seconds: i64, nanoseconds: u64) -> u64 {
     match u64::try_from(seconds) {
-        Ok(seconds) => seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds),
+        Ok(seconds) => seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(nanoseconds),
         Err(_) => 0,
     }
 }

@@ -40,16 +40,28 @@ pub(crate) fn environ_get(
     copy(&ctx.environment, guest, pointers, bytes)
 }
 
-fn sizes(strings: &Strings, guest: &mut Guest<'_>, count: GuestPtr<u32>, size: GuestPtr<u32>) -> Result<()> {
+fn sizes(
+    strings: &Strings,
+    guest: &mut Guest<'_>,
+    count: GuestPtr<u32>,
+    size: GuestPtr<u32>,
+) -> Result<()> {
     guest.check_ptr(size)?;
     guest.write(count, strings.count())?;
     guest.write(size, strings.size())
 }
 
 /// Writes the strings one after the other, and a pointer to each.
-fn copy(strings: &Strings, guest: &mut Guest<'_>, pointers: GuestPtr<u32>, bytes: GuestPtr<u8>) -> Result<()> {
+fn copy(
+    strings: &Strings,
+    guest: &mut Guest<'_>,
+    pointers: GuestPtr<u32>,
+    bytes: GuestPtr<u8>,
+) -> Result<()> {
     guest.check(pointers.array(strings.count()))?;
-    guest.bytes_mut(bytes.array(strings.size()))?.copy_from_slice(strings.bytes());
+    guest
+        .bytes_mut(bytes.array(strings.size()))?
+        .copy_from_slice(strings.bytes());
     for (index, offset) in (0..).zip(strings.offsets()) {
         guest.write(pointers.at(index)?, bytes.at(offset)?.address())?;
     }

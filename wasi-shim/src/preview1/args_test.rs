@@ -19,14 +19,18 @@ fn world() -> World {
 #[test]
 fn arguments_are_given_with_their_nuls() {
     let mut world = world();
-    let sizes = world.call(|ctx, guest| args_sizes_get(ctx, guest, GuestPtr::new(0), GuestPtr::new(4)));
+    let sizes =
+        world.call(|ctx, guest| args_sizes_get(ctx, guest, GuestPtr::new(0), GuestPtr::new(4)));
     sizes.unwrap();
     assert_eq!((world.get::<u32>(0), world.get::<u32>(4)), (3, 14));
     world
         .call(|ctx, guest| args_get(ctx, guest, GuestPtr::new(100), GuestPtr::new(200)))
         .unwrap();
     assert_eq!(world.bytes(200, 14), "tool\0\0grüße\0".as_bytes());
-    assert_eq!([100, 104, 108].map(|at| world.get::<u32>(at)), [200, 205, 206]);
+    assert_eq!(
+        [100, 104, 108].map(|at| world.get::<u32>(at)),
+        [200, 205, 206]
+    );
 }
 
 #[test]
@@ -47,9 +51,12 @@ fn results_outside_of_memory_are_faults() {
     let mut world = world();
     let end = SIZE as u32;
     for (first, second) in [(end - 3, 0), (0, end - 3), (u32::MAX, 0), (0, u32::MAX)] {
-        let sizes = world.call(|ctx, guest| args_sizes_get(ctx, guest, GuestPtr::new(first), GuestPtr::new(second)));
+        let sizes = world.call(|ctx, guest| {
+            args_sizes_get(ctx, guest, GuestPtr::new(first), GuestPtr::new(second))
+        });
         assert_eq!(sizes, Err(Errno::Fault));
-        let strings = world.call(|ctx, guest| args_get(ctx, guest, GuestPtr::new(first), GuestPtr::new(second)));
+        let strings = world
+            .call(|ctx, guest| args_get(ctx, guest, GuestPtr::new(first), GuestPtr::new(second)));
         assert_eq!(strings, Err(Errno::Fault));
     }
 }

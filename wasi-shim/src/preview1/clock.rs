@@ -5,9 +5,17 @@ use crate::errno::Result;
 use crate::guest::{Guest, GuestPtr};
 use crate::types::{Clock, nanoseconds};
 
-pub(crate) fn clock_res_get(_: &mut WasiCtx, guest: &mut Guest<'_>, id: u32, resolution: GuestPtr<u64>) -> Result<()> {
+pub(crate) fn clock_res_get(
+    _: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    id: u32,
+    resolution: GuestPtr<u64>,
+) -> Result<()> {
     let clock = Clock::from_guest(id)?;
-    guest.write(resolution, nanoseconds(rustix::time::clock_getres(clock.host())))
+    guest.write(
+        resolution,
+        nanoseconds(rustix::time::clock_getres(clock.host())),
+    )
 }
 
 /// The precision asked for is ignored: this is as precise as it gets, and costs the same.

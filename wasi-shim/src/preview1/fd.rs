@@ -48,7 +48,12 @@ impl Layout for Fdstat {
     }
 }
 
-pub(crate) fn fd_fdstat_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, stat: GuestPtr<Fdstat>) -> Result<()> {
+pub(crate) fn fd_fdstat_get(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    stat: GuestPtr<Fdstat>,
+) -> Result<()> {
     let descriptor = ctx.table.get(fd)?;
     guest.write(
         stat,
@@ -62,7 +67,12 @@ pub(crate) fn fd_fdstat_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, s
 }
 
 /// Sets the flags. An open file that others use too keeps its own: the guest's flags are then followed by its reads and writes.
-pub(crate) fn fd_fdstat_set_flags(ctx: &mut WasiCtx, _: &mut Guest<'_>, fd: u32, flags: u32) -> Result<()> {
+pub(crate) fn fd_fdstat_set_flags(
+    ctx: &mut WasiCtx,
+    _: &mut Guest<'_>,
+    fd: u32,
+    flags: u32,
+) -> Result<()> {
     let flags = FdFlags::from_guest(u16::try_from(flags).map_err(|_| Errno::Inval)?)?;
     let descriptor = ctx.table.capable(fd, Rights::FD_FDSTAT_SET_FLAGS)?;
     match &descriptor.object {
@@ -95,7 +105,12 @@ pub(crate) fn fd_fdstat_set_rights(
     Ok(())
 }
 
-pub(crate) fn fd_prestat_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, prestat: GuestPtr<u64>) -> Result<()> {
+pub(crate) fn fd_prestat_get(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    prestat: GuestPtr<u64>,
+) -> Result<()> {
     let name = preopen(ctx.table.get(fd)?).ok_or(Errno::Badf)?;
     let length = u32::try_from(name.len()).map_err(|_| Errno::Overflow)?;
     // A tag of one byte, 0 for a directory; at 4 the length of its name.
@@ -162,11 +177,22 @@ pub(crate) fn fd_advise(
     if i64::try_from(offset).is_err() || i64::try_from(length).is_err() {
         return Err(Errno::Inval);
     }
-    Ok(rustix::fs::fadvise(host, offset, NonZeroU64::new(length), advice)?)
+    Ok(rustix::fs::fadvise(
+        host,
+        offset,
+        NonZeroU64::new(length),
+        advice,
+    )?)
 }
 
 /// Makes sure that a range of a file has its space on the disk, and that the file reaches to its end.
-pub(crate) fn fd_allocate(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, offset: u64, length: u64) -> Result<()> {
+pub(crate) fn fd_allocate(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    offset: u64,
+    length: u64,
+) -> Result<()> {
     let descriptor = ctx.table.get(fd)?;
     let host = file(descriptor)?;
     changeable(descriptor, Rights::FD_ALLOCATE)?;
@@ -184,7 +210,11 @@ pub(crate) fn fd_allocate(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, off
         // The filesystem has no such operation: the size at least can be had.
         Err(Errno::Notsup) => {
             let size = u64::try_from(rustix::fs::fstat(host)?.st_size).unwrap_or(0);
-            if size < end { Ok(rustix::fs::ftruncate(host, end)?) } else { Ok(()) }
+            if size < end {
+                Ok(rustix::fs::ftruncate(host, end)?)
+            } else {
+                Ok(())
+            }
         }
         result => result,
     }
@@ -208,7 +238,12 @@ pub(crate) fn fd_filestat_get<V: Version>(
     guest.write(out, stat.into())
 }
 
-pub(crate) fn fd_filestat_set_size(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, size: u64) -> Result<()> {
+pub(crate) fn fd_filestat_set_size(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    size: u64,
+) -> Result<()> {
     let descriptor = ctx.table.get(fd)?;
     let host = file(descriptor)?;
     changeable(descriptor, Rights::FD_FILESTAT_SET_SIZE)?;
@@ -238,7 +273,9 @@ fn file(descriptor: &Descriptor) -> Result<std::os::fd::BorrowedFd<'_>> {
     match &descriptor.object {
         Object::File(file) => Ok(std::os::fd::AsFd::as_fd(&file.fd)),
         Object::Directory(_) => Err(Errno::Badf),
-        Object::Null | Object::Source(_) | Object::Captured(_) | Object::Socket(_) => Err(Errno::Spipe),
+        Object::Null | Object::Source(_) | Object::Captured(_) | Object::Socket(_) => {
+            Err(Errno::Spipe)
+        }
     }
 }
 
@@ -257,8 +294,16 @@ fn changeable(descriptor: &Descriptor, needed: Rights) -> Result<()> {
 pub(crate) fn times(accessed: u64, modified: u64, flags: u32) -> Result<Timestamps> {
     let flags = FstFlags::from_guest(u16::try_from(flags).map_err(|_| Errno::Inval)?)?;
     Ok(Timestamps {
-        last_access: time(accessed, flags.has(FstFlags::ATIM), flags.has(FstFlags::ATIM_NOW))?,
-        last_modification: time(modified, flags.has(FstFlags::MTIM), flags.has(FstFlags::MTIM_NOW))?,
+        last_access: time(
+            accessed,
+            flags.has(FstFlags::ATIM),
+            flags.has(FstFlags::ATIM_NOW),
+        )?,
+        last_modification: time(
+            modified,
+            flags.has(FstFlags::MTIM),
+            flags.has(FstFlags::MTIM_NOW),
+        )?,
     })
 }
 

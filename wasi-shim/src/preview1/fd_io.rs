@@ -30,8 +30,16 @@ pub(crate) fn fd_read(
         Object::Null => iovecs.check(guest).map(|_| 0)?,
         Object::Source(source) => read_source(source, guest, iovecs)?,
         Object::File(file) => {
-            ready(file, descriptor.filetype, descriptor.flags, PollFlags::IN, stop)?;
-            scatter(guest, iovecs, |pieces| stop.retry(|| rustix::io::readv(&file.fd, pieces)))?
+            ready(
+                file,
+                descriptor.filetype,
+                descriptor.flags,
+                PollFlags::IN,
+                stop,
+            )?;
+            scatter(guest, iovecs, |pieces| {
+                stop.retry(|| rustix::io::readv(&file.fd, pieces))
+            })?
         }
         Object::Socket(socket) => scatter(guest, iovecs, |pieces| {
             let received = receive(socket, pieces, descriptor.flags, RecvFlags::empty(), stop);
@@ -74,15 +82,25 @@ pub(crate) fn fd_write(
         Object::Null => iovecs.check(guest)? as usize,
         Object::Captured(index) => write_captured(&mut ctx.captured[*index], guest, iovecs)?,
         Object::File(file) => {
-            ready(file, descriptor.filetype, descriptor.flags, PollFlags::OUT, stop)?;
+            ready(
+                file,
+                descriptor.filetype,
+                descriptor.flags,
+                PollFlags::OUT,
+                stop,
+            )?;
             let count = gather(guest, iovecs, |pieces| match descriptor.filetype {
-                FileType::Unknown if !descriptor.flags.has(FdFlags::NONBLOCK) => write_pipe(&file.fd, pieces, stop),
+                FileType::Unknown if !descriptor.flags.has(FdFlags::NONBLOCK) => {
+                    write_pipe(&file.fd, pieces, stop)
+                }
                 _ => stop.retry(|| rustix::io::writev(&file.fd, pieces)),
             })?;
             written_through(file, descriptor.flags, stop)?;
             count
         }
-        Object::Socket(socket) => gather(guest, iovecs, |pieces| send(socket, pieces, descriptor.flags, stop))?,
+        Object::Socket(socket) => gather(guest, iovecs, |pieces| {
+            send(socket, pieces, descriptor.flags, stop)
+        })?,
         Object::Source(_) | Object::Directory(_) => return Err(Errno::Badf),
     };
     guest.write(written, count as u32)
@@ -119,7 +137,14 @@ pub(crate) fn fd_seek<V: Version>(
     let descriptor = ctx.table.get(fd)?;
     // Asking where one is needs less than going elsewhere.
     let tells = whence == Whence::Current && offset == 0 && descriptor.rights.has(Rights::FD_TELL);
-    let file = seekable(descriptor, if tells { Rights::FD_TELL } else { Rights::FD_SEEK })?;
+    let file = seekable(
+        descriptor,
+        if tells {
+            Rights::FD_TELL
+        } else {
+            Rights::FD_SEEK
+        },
+    )?;
     guest.check_ptr(position)?;
     let to = match whence {
         Whence::Set => SeekFrom::Start(u64::try_from(offset).map_err(|_| Errno::Inval)?),
@@ -129,7 +154,12 @@ pub(crate) fn fd_seek<V: Version>(
     guest.write(position, rustix::fs::seek(&file.fd, to)?)
 }
 
-pub(crate) fn fd_tell(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, position: GuestPtr<u64>) -> Result<()> {
+pub(crate) fn fd_tell(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    position: GuestPtr<u64>,
+) -> Result<()> {
     let file = seekable(ctx.table.get(fd)?, Rights::FD_TELL)?;
     guest.write(position, rustix::fs::tell(&file.fd)?)
 }
@@ -145,21 +175,32 @@ pub(crate) fn readable(descriptor: &mut Descriptor) -> Result<&mut Descriptor> {
 
 /// A descriptor opened for writing; else EBADF as in POSIX.
 pub(crate) fn writable(descriptor: &mut Descriptor) -> Result<&mut Descriptor> {
-    if descriptor.rights.has(Rights::FD_WRITE) { Ok(descriptor) } else { Err(Errno::Badf) }
+    if descriptor.rights.has(Rights::FD_WRITE) {
+        Ok(descriptor)
+    } else {
+        Err(Errno::Badf)
+    }
 }
 
 /// The file behind a descriptor that has a position.
 fn seekable(descriptor: &Descriptor, needed: Rights) -> Result<&File> {
     match &descriptor.object {
         Object::Directory(_) => Err(Errno::Badf),
-        Object::File(file) if seeks(descriptor.filetype) && descriptor.rights.has(needed) => Ok(file),
-        Object::File(_) if seeks(descriptor.filetype) && !terminal(descriptor) => Err(Errno::Notcapable),
+        Object::File(file) if seeks(descriptor.filetype) && descriptor.rights.has(needed) => {
+            Ok(file)
+        }
+        Object::File(_) if seeks(descriptor.filetype) && !terminal(descriptor) => {
+            Err(Errno::Notcapable)
+        }
         _ => Err(Errno::Spipe),
     }
 }
 
 fn seeks(filetype: FileType) -> bool {
-    matches!(filetype, FileType::RegularFile | FileType::BlockDevice | FileType::CharacterDevice)
+    matches!(
+        filetype,
+        FileType::RegularFile | FileType::BlockDevice | FileType::CharacterDevice
+    )
 }
 
 /// A terminal never had the right to seek, which is ESPIPE; a file may have given it up.
@@ -203,7 +244,13 @@ fn write_captured(capture: &mut Capture, guest: &Guest<'_>, iovecs: Iovecs) -> R
 }
 
 /// Waits for a pipe or terminal. EAGAIN instead for a guest that would not wait, if the file's own flags are not ours to set.
-fn ready(file: &File, filetype: FileType, flags: FdFlags, wanted: PollFlags, stop: Stop<'_>) -> Result<()> {
+fn ready(
+    file: &File,
+    filetype: FileType,
+    flags: FdFlags,
+    wanted: PollFlags,
+    stop: Stop<'_>,
+) -> Result<()> {
     if !matches!(filetype, FileType::Unknown | FileType::CharacterDevice) {
         return Ok(());
     }
@@ -267,18 +314,39 @@ pub(crate) fn receive(
         RecvFlags::empty()
     };
     let flags = asked | wait;
-    let message = stop.retry(|| rustix::net::recvmsg(&socket.fd, pieces, &mut RecvAncillaryBuffer::default(), flags))?;
+    let message = stop.retry(|| {
+        rustix::net::recvmsg(
+            &socket.fd,
+            pieces,
+            &mut RecvAncillaryBuffer::default(),
+            flags,
+        )
+    })?;
     let truncated = message.flags.contains(ReturnFlags::TRUNC);
     // The kernel can answer the whole length of a message that was cut.
     Ok((message.bytes.min(room), truncated))
 }
 
 /// Sends to a socket. A closed one is EPIPE, never a signal to the host.
-pub(crate) fn send(socket: &Socket, pieces: &[IoSlice<'_>], flags: FdFlags, stop: Stop<'_>) -> Result<usize> {
+pub(crate) fn send(
+    socket: &Socket,
+    pieces: &[IoSlice<'_>],
+    flags: FdFlags,
+    stop: Stop<'_>,
+) -> Result<usize> {
     let host_flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     loop {
-        match stop.retry(|| rustix::net::sendmsg(&socket.fd, pieces, &mut SendAncillaryBuffer::default(), host_flags)) {
-            Err(Errno::Again) if !flags.has(FdFlags::NONBLOCK) => stop.wait_for(socket.fd.as_fd(), PollFlags::OUT)?,
+        match stop.retry(|| {
+            rustix::net::sendmsg(
+                &socket.fd,
+                pieces,
+                &mut SendAncillaryBuffer::default(),
+                host_flags,
+            )
+        }) {
+            Err(Errno::Again) if !flags.has(FdFlags::NONBLOCK) => {
+                stop.wait_for(socket.fd.as_fd(), PollFlags::OUT)?
+            }
             result => return result,
         }
     }

@@ -22,7 +22,9 @@ fn write_from(world: &mut World, fd: u32, pieces: &[(u32, u32)]) -> Result<u32> 
 }
 
 fn seek(world: &mut World, fd: u32, offset: i64, whence: u32) -> Result<u64> {
-    world.call(|ctx, guest| fd_seek::<Preview1>(ctx, guest, fd, offset, whence, GuestPtr::new(OUT)))?;
+    world.call(|ctx, guest| {
+        fd_seek::<Preview1>(ctx, guest, fd, offset, whence, GuestPtr::new(OUT))
+    })?;
     Ok(world.get(OUT))
 }
 
@@ -42,7 +44,14 @@ fn pieces_are_filled_in_their_order_wherever_they_lie() {
     let mut world = World::new(|_| {});
     std::fs::write(world.host("a"), "abcdefgh").unwrap();
     let fd = world.open("a", 0, READ_WRITE).unwrap();
-    assert_eq!(read_into(&mut world, fd, &[(5000, 3), (4000, 0), (3000, 2), (6000, 9)]), Ok(8));
+    assert_eq!(
+        read_into(
+            &mut world,
+            fd,
+            &[(5000, 3), (4000, 0), (3000, 2), (6000, 9)]
+        ),
+        Ok(8)
+    );
     assert_eq!(world.bytes(5000, 3), b"abc");
     assert_eq!(world.bytes(3000, 2), b"de");
     assert_eq!(world.bytes(6000, 4), b"fgh\0");
@@ -89,7 +98,8 @@ fn reading_and_writing_at_an_offset_leaves_the_position() {
         .unwrap();
     assert_eq!(seek(&mut world, fd, 0, 1), Ok(10));
     assert_eq!(std::fs::read(world.host("a")).unwrap(), b"4563456789");
-    let beyond = world.call(|ctx, guest| fd_pread(ctx, guest, fd, iovecs, u64::MAX, GuestPtr::new(OUT)));
+    let beyond =
+        world.call(|ctx, guest| fd_pread(ctx, guest, fd, iovecs, u64::MAX, GuestPtr::new(OUT)));
     assert_eq!(beyond, Err(Errno::Inval));
 }
 
@@ -129,22 +139,37 @@ fn descriptors_are_read_and_written_only_as_they_were_opened() {
 #[test]
 fn pieces_outside_of_memory_are_faults_and_nothing_is_written() {
     let mut world = World::new(|builder| {
-        builder.stdin(Input::bytes(*b"input")).stdout(Output::Capture);
+        builder
+            .stdin(Input::bytes(*b"input"))
+            .stdout(Output::Capture);
     });
     let fd = world.open("a", CREAT, READ_WRITE).unwrap();
     let end = SIZE as u32;
-    for bad in [(end - 1, 2), (end, 1), (u32::MAX, 1), (1, u32::MAX), (u32::MAX, u32::MAX)] {
+    for bad in [
+        (end - 1, 2),
+        (end, 1),
+        (u32::MAX, 1),
+        (1, u32::MAX),
+        (u32::MAX, u32::MAX),
+    ] {
         for out in [fd, 1, 2] {
-            assert_eq!(write_from(&mut world, out, &[(DATA, 1), bad]), Err(Errno::Fault));
+            assert_eq!(
+                write_from(&mut world, out, &[(DATA, 1), bad]),
+                Err(Errno::Fault)
+            );
         }
         for input in [fd, 0] {
-            assert_eq!(read_into(&mut world, input, &[(DATA, 1), bad]), Err(Errno::Fault));
+            assert_eq!(
+                read_into(&mut world, input, &[(DATA, 1), bad]),
+                Err(Errno::Fault)
+            );
         }
     }
     for (at, count) in [(end - 7, 1), (0, u32::MAX), (u32::MAX, 1)] {
         let iovecs = crate::iovec::Iovecs::new(at, count);
         for out in [fd, 1, 2] {
-            let fault = world.call(|ctx, guest| fd_write(ctx, guest, out, iovecs, GuestPtr::new(OUT)));
+            let fault =
+                world.call(|ctx, guest| fd_write(ctx, guest, out, iovecs, GuestPtr::new(OUT)));
             assert_eq!(fault, Err(Errno::Fault));
         }
     }
@@ -156,7 +181,9 @@ fn pieces_outside_of_memory_are_faults_and_nothing_is_written() {
 #[test]
 fn a_count_that_cannot_be_answered_means_that_nothing_happens() {
     let mut world = World::new(|builder| {
-        builder.stdin(Input::bytes(*b"input")).stdout(Output::Capture);
+        builder
+            .stdin(Input::bytes(*b"input"))
+            .stdout(Output::Capture);
     });
     let outside = GuestPtr::new(SIZE as u32 - 3);
     let iovecs = world.iovecs(&[(DATA, 4)]);
@@ -171,7 +198,10 @@ fn a_count_that_cannot_be_answered_means_that_nothing_happens() {
 #[test]
 fn captured_output_is_given_to_the_host_up_to_its_limit() {
     let mut world = World::new(|builder| {
-        builder.stdout(Output::Capture).stderr(Output::Capture).max_capture(8);
+        builder
+            .stdout(Output::Capture)
+            .stderr(Output::Capture)
+            .max_capture(8);
     });
     assert_eq!(world.write(1, "hello"), Ok(5));
     assert_eq!(world.write(2, "error"), Ok(5));
@@ -191,7 +221,10 @@ fn input_from_bytes_ends() {
         builder.stdin(Input::bytes(*b"some input"));
     });
     assert_eq!(read_into(&mut world, 0, &[(5000, 3), (6000, 2)]), Ok(5));
-    assert_eq!((world.bytes(5000, 3), world.bytes(6000, 2)), (&b"som"[..], &b"e "[..]));
+    assert_eq!(
+        (world.bytes(5000, 3), world.bytes(6000, 2)),
+        (&b"som"[..], &b"e "[..])
+    );
     assert_eq!(world.read(0, 100).unwrap(), b"input");
     assert_eq!(world.read(0, 100).unwrap(), b"");
 }
@@ -261,13 +294,17 @@ fn waiting_for_a_full_pipe_is_cut_short() {
     let pieces = vec![(0, SIZE as u32); 8];
     let iovecs = world.iovecs(&pieces);
     let result = Later::run(30, |stop| {
-        world.call_stoppable(stop, |ctx, guest| fd_write(ctx, guest, 1, iovecs, GuestPtr::new(OUT)))
+        world.call_stoppable(stop, |ctx, guest| {
+            fd_write(ctx, guest, 1, iovecs, GuestPtr::new(OUT))
+        })
     });
     // What went into the pipe counts.
     assert_eq!(result, Ok(()));
     assert_eq!(world.get::<u32>(OUT), 65_536);
     let result = Later::run(30, |stop| {
-        world.call_stoppable(stop, |ctx, guest| fd_write(ctx, guest, 1, iovecs, GuestPtr::new(OUT)))
+        world.call_stoppable(stop, |ctx, guest| {
+            fd_write(ctx, guest, 1, iovecs, GuestPtr::new(OUT))
+        })
     });
     assert_eq!(result, Err(Errno::Intr));
 }

@@ -69,10 +69,19 @@ fn listing(directory: &mut Directory) -> Result<&OwnedFd> {
 }
 
 /// Writes an entry, or as much of it as there is room for.
-fn write_entry(out: &mut [u8], entry: &RawDirEntry<'_>, directory: BorrowedFd<'_>, own_inode: u64) -> usize {
+fn write_entry(
+    out: &mut [u8],
+    entry: &RawDirEntry<'_>,
+    directory: BorrowedFd<'_>,
+    own_inode: u64,
+) -> usize {
     let name = entry.file_name().to_bytes();
     // The inode of what lies above a preopened directory is nobody's business.
-    let inode = if name == b".." { own_inode } else { entry.ino() };
+    let inode = if name == b".." {
+        own_inode
+    } else {
+        entry.ino()
+    };
     let mut head = [0; HEAD];
     put!(head, 0: entry.next_entry_cookie(), 8: inode, 16: name.len() as u32, 20: filetype(entry, directory) as u8);
     let mut written = 0;

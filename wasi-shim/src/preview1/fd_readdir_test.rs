@@ -25,7 +25,12 @@ fn list(world: &mut World, fd: u32, room: u32, cookie: u64) -> Result<(Vec<Entry
             break;
         }
         let name = String::from_utf8(world.bytes(base + 24, len).to_vec()).unwrap();
-        entries.push((world.get(base), world.get(base + 8), world.get(base + 20), name));
+        entries.push((
+            world.get(base),
+            world.get(base + 8),
+            world.get(base + 20),
+            name,
+        ));
         at += 24 + len;
     }
     Ok((entries, used < room))
@@ -50,7 +55,10 @@ fn every_entry_is_listed_once_however_small_the_room() {
         std::fs::write(world.host(&format!("file-{index}")), "").unwrap();
     }
     for room in [64, 100, 4096, 16_384] {
-        let names: Vec<String> = list_all(&mut world, DIR, room).into_iter().map(|entry| entry.3).collect();
+        let names: Vec<String> = list_all(&mut world, DIR, room)
+            .into_iter()
+            .map(|entry| entry.3)
+            .collect();
         assert_eq!(names.len(), 502, "room {room}");
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 502);
     }
@@ -96,7 +104,11 @@ fn entries_say_what_they_are() {
         };
         assert_eq!(kind, expected, "{name}");
         // The parent of what was preopened is hidden behind the directory itself.
-        let on_host = if name == ".." { world.host(".") } else { world.host(&name) };
+        let on_host = if name == ".." {
+            world.host(".")
+        } else {
+            world.host(&name)
+        };
         assert_eq!(inode, std::fs::symlink_metadata(on_host).unwrap().ino());
     }
 }
@@ -107,10 +119,14 @@ fn two_descriptors_list_independently() {
     for index in 0..50 {
         std::fs::write(world.host(&format!("file-{index}")), "").unwrap();
     }
-    let other = world.open(".", DIRECTORY, Rights::DIRECTORY.bits()).unwrap();
+    let other = world
+        .open(".", DIRECTORY, Rights::DIRECTORY.bits())
+        .unwrap();
     let first = list(&mut world, DIR, 200, 0).unwrap().0;
     assert_eq!(list_all(&mut world, other, 300).len(), 52);
-    let next = list(&mut world, DIR, 200, first.last().unwrap().0).unwrap().0;
+    let next = list(&mut world, DIR, 200, first.last().unwrap().0)
+        .unwrap()
+        .0;
     assert_ne!(first[0].3, next[0].3);
 }
 

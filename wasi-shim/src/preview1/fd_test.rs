@@ -15,7 +15,12 @@ fn rights(world: &mut World, fd: u32) -> (u8, u16, u64, u64) {
     world
         .call(|ctx, guest| fd_fdstat_get(ctx, guest, fd, GuestPtr::new(OUT)))
         .unwrap();
-    (world.get(OUT), world.get(OUT + 2), world.get(OUT + 8), world.get(OUT + 16))
+    (
+        world.get(OUT),
+        world.get(OUT + 2),
+        world.get(OUT + 8),
+        world.get(OUT + 16),
+    )
 }
 
 fn set_times(world: &mut World, fd: u32, accessed: u64, modified: u64, flags: u32) -> Result<()> {
@@ -40,7 +45,8 @@ fn renumbering_replaces_an_open_descriptor() {
     let mut world = World::new(|_| {});
     let first = world.open("a", CREAT, READ_WRITE).unwrap();
     let second = world.open("b", CREAT, READ_WRITE).unwrap();
-    let renumber = |world: &mut World, from, to| world.call(|ctx, guest| fd_renumber(ctx, guest, from, to));
+    let renumber =
+        |world: &mut World, from, to| world.call(|ctx, guest| fd_renumber(ctx, guest, from, to));
     assert_eq!(renumber(&mut world, first, 77), Err(Errno::Badf));
     assert_eq!(renumber(&mut world, 77, first), Err(Errno::Badf));
     assert_eq!(renumber(&mut world, first, first), Ok(()));
@@ -76,7 +82,9 @@ fn preopened_directories_tell_their_names() {
         .call(|ctx, guest| fd_prestat_get(ctx, guest, DIR, GuestPtr::new(OUT)))
         .unwrap();
     assert_eq!((world.get::<u32>(OUT), world.get::<u32>(OUT + 4)), (0, 1));
-    let mut name = |len| world.call(|ctx, guest| fd_prestat_dir_name(ctx, guest, DIR, GuestSlice::new(FREE, len)));
+    let mut name = |len| {
+        world.call(|ctx, guest| fd_prestat_dir_name(ctx, guest, DIR, GuestSlice::new(FREE, len)))
+    };
     assert_eq!(name(0), Err(Errno::Nametoolong));
     assert_eq!(name(1), Ok(()));
     assert_eq!(world.bytes(FREE, 1), b"/");
@@ -91,7 +99,10 @@ fn a_directory_never_has_the_rights_of_a_file() {
     let mut world = World::new(|_| {});
     let (kind, flags, base, inheriting) = rights(&mut world, DIR);
     assert_eq!((kind, flags), (3, 0));
-    assert_eq!(base & (Rights::FD_SEEK.bits() | Rights::FD_FILESTAT_SET_SIZE.bits()), 0);
+    assert_eq!(
+        base & (Rights::FD_SEEK.bits() | Rights::FD_FILESTAT_SET_SIZE.bits()),
+        0
+    );
     assert_ne!(inheriting & Rights::FD_SEEK.bits(), 0);
 }
 
@@ -131,7 +142,8 @@ fn sizes_are_set_and_space_allocated() {
         .call(|ctx, guest| fd_allocate(ctx, guest, fd, 0, 3))
         .unwrap();
     assert_eq!(size(&world), 25);
-    let mut allocate = |offset, len| world.call(|ctx, guest| fd_allocate(ctx, guest, fd, offset, len));
+    let mut allocate =
+        |offset, len| world.call(|ctx, guest| fd_allocate(ctx, guest, fd, offset, len));
     assert_eq!(allocate(0, 0), Err(Errno::Inval));
     assert_eq!(allocate(u64::MAX, 2), Err(Errno::Fbig));
     assert_eq!(allocate(1, i64::MAX as u64), Err(Errno::Fbig));
@@ -179,19 +191,32 @@ fn files_are_synchronised_and_streams_cannot_be() {
     });
     let fd = world.open("a", CREAT, READ_WRITE).unwrap();
     for descriptor in [fd, DIR] {
-        assert_eq!(world.call(|ctx, guest| fd_sync(ctx, guest, descriptor)), Ok(()));
-        assert_eq!(world.call(|ctx, guest| fd_datasync(ctx, guest, descriptor)), Ok(()));
+        assert_eq!(
+            world.call(|ctx, guest| fd_sync(ctx, guest, descriptor)),
+            Ok(())
+        );
+        assert_eq!(
+            world.call(|ctx, guest| fd_datasync(ctx, guest, descriptor)),
+            Ok(())
+        );
     }
-    assert_eq!(world.call(|ctx, guest| fd_sync(ctx, guest, 1)), Err(Errno::Inval));
+    assert_eq!(
+        world.call(|ctx, guest| fd_sync(ctx, guest, 1)),
+        Err(Errno::Inval)
+    );
 }
 
 #[test]
 fn flags_change_how_a_file_is_written() {
     let mut world = World::new(|_| {});
-    let fd = world.open_with(DIR, 0, "a", CREAT, READ_WRITE, APPEND).unwrap();
+    let fd = world
+        .open_with(DIR, 0, "a", CREAT, READ_WRITE, APPEND)
+        .unwrap();
     assert_eq!(rights(&mut world, fd).1, APPEND as u16);
     world.write(fd, "abc").unwrap();
-    let set = |world: &mut World, flags| world.call(|ctx, guest| fd_fdstat_set_flags(ctx, guest, fd, flags));
+    let set = |world: &mut World, flags| {
+        world.call(|ctx, guest| fd_fdstat_set_flags(ctx, guest, fd, flags))
+    };
     set(&mut world, 2).unwrap();
     assert_eq!(rights(&mut world, fd).1, 2);
     let data = world.put("X");
@@ -212,7 +237,9 @@ fn a_read_only_directory_lets_nothing_be_changed_through_its_files() {
     World::each_resolver(Perms::ReadOnly, |world| {
         std::fs::write(world.host("a"), "12345").unwrap();
         std::fs::create_dir(world.host("d")).unwrap();
-        let inner = world.open("d", DIRECTORY, Rights::DIRECTORY.bits()).unwrap();
+        let inner = world
+            .open("d", DIRECTORY, Rights::DIRECTORY.bits())
+            .unwrap();
         let all_but_writing = READ_WRITE & !Rights::FD_WRITE.bits();
         let fd = world.open("a", 0, all_but_writing).unwrap();
         for descriptor in [fd, inner, DIR] {
@@ -232,7 +259,9 @@ fn standard_streams_say_what_they_are() {
     let file = tempfile::tempfile().unwrap();
     let (reader, _writer) = std::io::pipe().unwrap();
     let mut world = World::new(|builder| {
-        builder.stdin(Input::file(reader)).stdout(Output::file(file));
+        builder
+            .stdin(Input::file(reader))
+            .stdout(Output::file(file));
     });
     let (kind, _, base, _) = rights(&mut world, 0);
     assert_eq!((kind, base & Rights::FD_SEEK.bits()), (0, 0));

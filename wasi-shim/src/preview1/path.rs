@@ -12,13 +12,25 @@ use crate::resolve::{Last, Place, RelativePath};
 use crate::types::{Filestat, LookupFlags, Rights};
 use crate::version::Version;
 
-pub(crate) fn path_create_directory(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, path: GuestSlice) -> Result<()> {
+pub(crate) fn path_create_directory(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    path: GuestSlice,
+) -> Result<()> {
     let path = RelativePath::new(guest.bytes(path)?)?;
-    let directory = ctx.table.get(fd)?.writable_directory(Rights::PATH_CREATE_DIRECTORY)?;
+    let directory = ctx
+        .table
+        .get(fd)?
+        .writable_directory(Rights::PATH_CREATE_DIRECTORY)?;
     let place = ctx.resolver.find(directory.fd.as_fd(), path)?;
     let name = place.name().ok_or(Errno::Exist)?;
     // The host's umask has its say, as for a native program.
-    Ok(rustix::fs::mkdirat(&place, name, Mode::from_raw_mode(0o777))?)
+    Ok(rustix::fs::mkdirat(
+        &place,
+        name,
+        Mode::from_raw_mode(0o777),
+    )?)
 }
 
 pub(crate) fn path_filestat_get<V: Version>(
@@ -33,13 +45,25 @@ pub(crate) fn path_filestat_get<V: Version>(
     guest.check_ptr(out)?;
     let path = RelativePath::new(guest.bytes(path)?)?;
     let directory = ctx.table.get(fd)?.directory(Rights::PATH_FILESTAT_GET)?;
-    let nofollow = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
-    let found = ctx.resolver.open(directory.fd.as_fd(), path, OFlags::PATH | nofollow, Mode::empty())?;
+    let nofollow = if follow {
+        OFlags::empty()
+    } else {
+        OFlags::NOFOLLOW
+    };
+    let found = ctx.resolver.open(
+        directory.fd.as_fd(),
+        path,
+        OFlags::PATH | nofollow,
+        Mode::empty(),
+    )?;
     let stat = Filestat::from(&rustix::fs::fstat(&found)?);
     guest.write(out, stat.into())
 }
 
-#[allow(clippy::too_many_arguments, reason = "the function of WASI has that many")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the function of WASI has that many"
+)]
 pub(crate) fn path_filestat_set_times(
     ctx: &mut WasiCtx,
     guest: &mut Guest<'_>,
@@ -53,7 +77,10 @@ pub(crate) fn path_filestat_set_times(
     let follow = LookupFlags::from_guest(flags)?.has(LookupFlags::SYMLINK_FOLLOW);
     let times = times(accessed, modified, which)?;
     let path = RelativePath::new(guest.bytes(path)?)?;
-    let directory = ctx.table.get(fd)?.writable_directory(Rights::PATH_FILESTAT_SET_TIMES)?;
+    let directory = ctx
+        .table
+        .get(fd)?
+        .writable_directory(Rights::PATH_FILESTAT_SET_TIMES)?;
     let place = find(ctx, directory.fd.as_fd(), path, follow)?;
     require_directory(&place)?;
     match place.name() {
@@ -76,14 +103,26 @@ pub(crate) fn path_link(
     let follow = LookupFlags::from_guest(old_flags)?.has(LookupFlags::SYMLINK_FOLLOW);
     let old_path = RelativePath::new(guest.bytes(old_path)?)?;
     let new_path = RelativePath::new(guest.bytes(new_path)?)?;
-    let old = ctx.table.get(old_fd)?.writable_directory(Rights::PATH_LINK_SOURCE)?;
-    let new = ctx.table.get(new_fd)?.writable_directory(Rights::PATH_LINK_TARGET)?;
+    let old = ctx
+        .table
+        .get(old_fd)?
+        .writable_directory(Rights::PATH_LINK_SOURCE)?;
+    let new = ctx
+        .table
+        .get(new_fd)?
+        .writable_directory(Rights::PATH_LINK_TARGET)?;
     let old = find(ctx, old.fd.as_fd(), old_path, follow)?;
     require_directory(&old)?;
     let new = ctx.resolver.find(new.fd.as_fd(), new_path)?;
     let new_name = new_name(&new)?;
     let old_name = old.name().ok_or(Errno::Perm)?;
-    Ok(rustix::fs::linkat(&old, old_name, &new, new_name, AtFlags::empty())?)
+    Ok(rustix::fs::linkat(
+        &old,
+        old_name,
+        &new,
+        new_name,
+        AtFlags::empty(),
+    )?)
 }
 
 /// Reads what a link says, as much of it as there is room for.
@@ -102,7 +141,11 @@ pub(crate) fn path_readlink(
     let place = ctx.resolver.find(directory.fd.as_fd(), path)?;
     let name = place.name().ok_or(Errno::Inval)?;
     if place.slash {
-        return Err(if place.is_directory()? { Errno::Inval } else { Errno::Notdir });
+        return Err(if place.is_directory()? {
+            Errno::Inval
+        } else {
+            Errno::Notdir
+        });
     }
     let target = rustix::fs::readlinkat(&place, name, Vec::new())?.into_bytes();
     let out = guest.bytes_mut(buffer.first(target.len() as u64))?;
@@ -111,9 +154,17 @@ pub(crate) fn path_readlink(
     guest.write(used, count as u32)
 }
 
-pub(crate) fn path_remove_directory(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, path: GuestSlice) -> Result<()> {
+pub(crate) fn path_remove_directory(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    path: GuestSlice,
+) -> Result<()> {
     let path = RelativePath::new(guest.bytes(path)?)?;
-    let directory = ctx.table.get(fd)?.writable_directory(Rights::PATH_REMOVE_DIRECTORY)?;
+    let directory = ctx
+        .table
+        .get(fd)?
+        .writable_directory(Rights::PATH_REMOVE_DIRECTORY)?;
     let place = ctx.resolver.find(directory.fd.as_fd(), path)?;
     match &place.last {
         Last::Name(name) => Ok(rustix::fs::unlinkat(&place, name, AtFlags::REMOVEDIR)?),
@@ -132,8 +183,14 @@ pub(crate) fn path_rename(
 ) -> Result<()> {
     let old_path = RelativePath::new(guest.bytes(old_path)?)?;
     let new_path = RelativePath::new(guest.bytes(new_path)?)?;
-    let old = ctx.table.get(old_fd)?.writable_directory(Rights::PATH_RENAME_SOURCE)?;
-    let new = ctx.table.get(new_fd)?.writable_directory(Rights::PATH_RENAME_TARGET)?;
+    let old = ctx
+        .table
+        .get(old_fd)?
+        .writable_directory(Rights::PATH_RENAME_SOURCE)?;
+    let new = ctx
+        .table
+        .get(new_fd)?
+        .writable_directory(Rights::PATH_RENAME_TARGET)?;
     let old = ctx.resolver.find(old.fd.as_fd(), old_path)?;
     let new = ctx.resolver.find(new.fd.as_fd(), new_path)?;
     let (Some(old_name), Some(new_name)) = (old.name(), new.name()) else {
@@ -156,19 +213,34 @@ pub(crate) fn path_symlink(
 ) -> Result<()> {
     let target = RelativePath::new(guest.bytes(target)?)?;
     let path = RelativePath::new(guest.bytes(path)?)?;
-    let directory = ctx.table.get(fd)?.writable_directory(Rights::PATH_SYMLINK)?;
+    let directory = ctx
+        .table
+        .get(fd)?
+        .writable_directory(Rights::PATH_SYMLINK)?;
     let place = ctx.resolver.find(directory.fd.as_fd(), path)?;
     let name = new_name(&place)?;
     Ok(rustix::fs::symlinkat(target.bytes(), &place, name)?)
 }
 
-pub(crate) fn path_unlink_file(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, path: GuestSlice) -> Result<()> {
+pub(crate) fn path_unlink_file(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    path: GuestSlice,
+) -> Result<()> {
     let path = RelativePath::new(guest.bytes(path)?)?;
-    let directory = ctx.table.get(fd)?.writable_directory(Rights::PATH_UNLINK_FILE)?;
+    let directory = ctx
+        .table
+        .get(fd)?
+        .writable_directory(Rights::PATH_UNLINK_FILE)?;
     let place = ctx.resolver.find(directory.fd.as_fd(), path)?;
     let name = place.name().ok_or(Errno::Isdir)?;
     if place.slash {
-        return Err(if place.is_directory()? { Errno::Isdir } else { Errno::Notdir });
+        return Err(if place.is_directory()? {
+            Errno::Isdir
+        } else {
+            Errno::Notdir
+        });
     }
     Ok(rustix::fs::unlinkat(&place, name, AtFlags::empty())?)
 }
@@ -199,7 +271,11 @@ fn require_directory(place: &Place<'_>) -> Result<()> {
 fn new_name<'p>(place: &'p Place<'_>) -> Result<&'p [u8]> {
     let name = place.name().ok_or(Errno::Exist)?;
     if place.slash {
-        return Err(if place.is_directory()? { Errno::Exist } else { Errno::Notdir });
+        return Err(if place.is_directory()? {
+            Errno::Exist
+        } else {
+            Errno::Notdir
+        });
     }
     Ok(name)
 }

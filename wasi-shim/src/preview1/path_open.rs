@@ -24,7 +24,13 @@ pub(crate) struct Request {
 
 impl Request {
     /// Checks the numbers that a guest gave.
-    pub(crate) fn new(lookup: u32, open: u32, rights: u64, inheriting: u64, flags: u32) -> Result<Self> {
+    pub(crate) fn new(
+        lookup: u32,
+        open: u32,
+        rights: u64,
+        inheriting: u64,
+        flags: u32,
+    ) -> Result<Self> {
         let request = Self {
             follow: LookupFlags::from_guest(lookup)?.has(LookupFlags::SYMLINK_FOLLOW),
             open: OpenFlags::from_guest(u16::try_from(open).map_err(|_| Errno::Inval)?)?,
@@ -33,7 +39,9 @@ impl Request {
             inheriting: Rights::ALL.and(Rights::any(inheriting)),
             flags: FdFlags::from_guest(u16::try_from(flags).map_err(|_| Errno::Inval)?)?,
         };
-        let makes = OpenFlags::CREAT.with(OpenFlags::EXCL).with(OpenFlags::TRUNC);
+        let makes = OpenFlags::CREAT
+            .with(OpenFlags::EXCL)
+            .with(OpenFlags::TRUNC);
         if request.open.has(OpenFlags::DIRECTORY) && request.open.meets(makes) {
             return Err(Errno::Inval);
         }
@@ -63,7 +71,10 @@ impl Request {
     }
 
     fn host_flags(&self, read_only: bool) -> OFlags {
-        let access = match (self.rights.has(Rights::FD_READ), self.rights.has(Rights::FD_WRITE)) {
+        let access = match (
+            self.rights.has(Rights::FD_READ),
+            self.rights.has(Rights::FD_WRITE),
+        ) {
             (true, true) => OFlags::RDWR,
             (false, true) => OFlags::WRONLY,
             (_, false) => OFlags::RDONLY,
@@ -78,9 +89,17 @@ impl Request {
             .into_iter()
             .filter(|(flag, _)| self.open.has(*flag))
             .fold(access | to_host(self.flags), |all, (_, host)| all | host);
-        let flags = if self.follow { flags } else { flags | OFlags::NOFOLLOW };
+        let flags = if self.follow {
+            flags
+        } else {
+            flags | OFlags::NOFOLLOW
+        };
         // Whatever became of the file since it was looked at: it is not made here.
-        if read_only { flags - OFlags::CREATE - OFlags::EXCL } else { flags }
+        if read_only {
+            flags - OFlags::CREATE - OFlags::EXCL
+        } else {
+            flags
+        }
     }
 
     /// Makes a descriptor of what was opened. Rights that mean nothing for its kind are left out.
@@ -107,7 +126,11 @@ impl Request {
         Ok(Descriptor {
             object,
             filetype,
-            flags: if filetype == FileType::Directory { FdFlags::NONE } else { self.flags },
+            flags: if filetype == FileType::Directory {
+                FdFlags::NONE
+            } else {
+                self.flags
+            },
             rights: self.rights.and(meaningful),
             inheriting: self.inheriting,
         })
@@ -147,7 +170,11 @@ fn open(
     stop: Stop<'_>,
 ) -> Result<OwnedFd> {
     let flags = request.host_flags(directory.read_only);
-    let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o666) } else { Mode::empty() };
+    let mode = if flags.contains(OFlags::CREATE) {
+        Mode::from_raw_mode(0o666)
+    } else {
+        Mode::empty()
+    };
     loop {
         match resolver.open(directory.fd.as_fd(), path, flags, mode) {
             Err(Errno::Intr) if !stop.asked() => {}
@@ -158,13 +185,27 @@ fn open(
 
 /// Refuses what would change something in a read-only directory, as Linux would of a read-only filesystem: what lies outside, is not
 /// there, is there although it was to be new, or is a directory, says so first. An existing file may be opened with `creat`.
-fn refuse(resolver: Resolver, directory: &Directory, path: RelativePath<'_>, request: &Request) -> Result<()> {
+fn refuse(
+    resolver: Resolver,
+    directory: &Directory,
+    path: RelativePath<'_>,
+    request: &Request,
+) -> Result<()> {
     let creates = request.open.has(OpenFlags::CREAT);
     if !creates && !request.changes() {
         return Ok(());
     }
-    let nofollow = if request.follow { OFlags::empty() } else { OFlags::NOFOLLOW };
-    match resolver.open(directory.fd.as_fd(), path, OFlags::PATH | nofollow, Mode::empty()) {
+    let nofollow = if request.follow {
+        OFlags::empty()
+    } else {
+        OFlags::NOFOLLOW
+    };
+    match resolver.open(
+        directory.fd.as_fd(),
+        path,
+        OFlags::PATH | nofollow,
+        Mode::empty(),
+    ) {
         Err(Errno::Noent) if creates => Err(Errno::Rofs),
         Err(error) => Err(error),
         Ok(_) if creates && request.open.has(OpenFlags::EXCL) => Err(Errno::Exist),
@@ -172,7 +213,11 @@ fn refuse(resolver: Resolver, directory: &Directory, path: RelativePath<'_>, req
         Ok(fd) => {
             let stat = rustix::fs::fstat(&fd)?;
             let is_directory = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
-            Err(if is_directory { Errno::Isdir } else { Errno::Rofs })
+            Err(if is_directory {
+                Errno::Isdir
+            } else {
+                Errno::Rofs
+            })
         }
     }
 }

@@ -84,8 +84,14 @@ fn paths_that_cannot_be_are_refused() {
         assert_eq!(world.open("", 0, READ), Err(Errno::Noent));
         assert_eq!(world.open("file\0", 0, READ), Err(Errno::Inval));
         assert_eq!(world.open("\0", 0, READ), Err(Errno::Inval));
-        assert_eq!(world.open("x".repeat(256), 0, READ), Err(Errno::Nametoolong));
-        assert_eq!(world.open("./".repeat(2048), 0, READ), Err(Errno::Nametoolong));
+        assert_eq!(
+            world.open("x".repeat(256), 0, READ),
+            Err(Errno::Nametoolong)
+        );
+        assert_eq!(
+            world.open("./".repeat(2048), 0, READ),
+            Err(Errno::Nametoolong)
+        );
         assert_eq!(world.open("nothing", 0, READ), Err(Errno::Noent));
         assert_eq!(world.open("nothing/file", 0, READ), Err(Errno::Noent));
         assert_eq!(world.open("file/x", 0, READ), Err(Errno::Notdir));
@@ -118,7 +124,10 @@ fn files_are_made_emptied_and_found_as_asked() {
         assert!(world.host("new").exists());
         assert_eq!(world.open("new", CREAT | EXCL, READ), Err(Errno::Exist));
         assert_eq!(world.open("link", CREAT | EXCL, READ), Err(Errno::Exist));
-        assert_eq!(world.open("dangling", CREAT | EXCL, READ), Err(Errno::Exist));
+        assert_eq!(
+            world.open("dangling", CREAT | EXCL, READ),
+            Err(Errno::Exist)
+        );
         world.open("dangling", CREAT, READ_WRITE).unwrap();
         assert!(world.host("nowhere").exists());
         world.open("file", TRUNC, READ_WRITE).unwrap();
@@ -135,17 +144,33 @@ fn directories_are_opened_as_directories() {
     each(Perms::ReadWrite, |world| {
         let rights = Rights::DIRECTORY.bits();
         let fd = world.open("dir", DIRECTORY, rights).unwrap();
-        assert!(world.open_with(fd, FOLLOW, "inner/deep", 0, READ, 0).is_ok());
-        assert_eq!(world.open_with(fd, FOLLOW, "../file", 0, READ, 0), Err(Errno::Perm));
-        assert_eq!(world.open_with(fd, FOLLOW, "up", 0, READ, 0), Err(Errno::Perm));
+        assert!(
+            world
+                .open_with(fd, FOLLOW, "inner/deep", 0, READ, 0)
+                .is_ok()
+        );
+        assert_eq!(
+            world.open_with(fd, FOLLOW, "../file", 0, READ, 0),
+            Err(Errno::Perm)
+        );
+        assert_eq!(
+            world.open_with(fd, FOLLOW, "up", 0, READ, 0),
+            Err(Errno::Perm)
+        );
         assert!(world.open(".", 0, READ).is_ok());
         assert!(world.open("dir/", 0, READ).is_ok());
         assert_eq!(world.open("file", DIRECTORY, READ), Err(Errno::Notdir));
         assert_eq!(world.open("dir", DIRECTORY, READ_WRITE), Err(Errno::Isdir));
         assert_eq!(world.open("dir", 0, READ_WRITE), Err(Errno::Isdir));
-        assert_eq!(world.open("dir", DIRECTORY | CREAT, READ), Err(Errno::Inval));
+        assert_eq!(
+            world.open("dir", DIRECTORY | CREAT, READ),
+            Err(Errno::Inval)
+        );
         let file = world.open("file", 0, READ).unwrap();
-        assert_eq!(world.open_with(file, 0, "x", 0, READ, 0), Err(Errno::Notdir));
+        assert_eq!(
+            world.open_with(file, 0, "x", 0, READ, 0),
+            Err(Errno::Notdir)
+        );
         assert_eq!(world.open_with(99, 0, "x", 0, READ, 0), Err(Errno::Badf));
     });
 }
@@ -153,11 +178,15 @@ fn directories_are_opened_as_directories() {
 #[test]
 fn a_descriptor_passes_on_no_more_than_it_may() {
     each(Perms::ReadWrite, |world| {
-        let fd = world.open("dir", DIRECTORY, Rights::DIRECTORY.bits()).unwrap();
+        let fd = world
+            .open("dir", DIRECTORY, Rights::DIRECTORY.bits())
+            .unwrap();
         let inheriting = Rights::FD_READ.with(Rights::FD_READDIR).bits();
         let base = Rights::PATH_OPEN.bits();
         world
-            .call(|ctx, guest| crate::preview1::fd::fd_fdstat_set_rights(ctx, guest, fd, base, inheriting))
+            .call(|ctx, guest| {
+                crate::preview1::fd::fd_fdstat_set_rights(ctx, guest, fd, base, inheriting)
+            })
             .unwrap();
         let mut open = |path, oflags, rights| {
             let path = world.put(path);
@@ -179,7 +208,9 @@ fn a_read_only_directory_is_read_and_nothing_else() {
     each(Perms::ReadOnly, |world| {
         assert!(world.open("file", 0, READ).is_ok());
         assert!(world.open("file", CREAT, READ).is_ok());
-        let dir = world.open("dir", DIRECTORY, Rights::DIRECTORY.bits()).unwrap();
+        let dir = world
+            .open("dir", DIRECTORY, Rights::DIRECTORY.bits())
+            .unwrap();
         for (path, oflags, rights, error) in [
             ("file", 0, READ_WRITE, Errno::Rofs),
             ("file", TRUNC, READ, Errno::Rofs),
@@ -193,8 +224,14 @@ fn a_read_only_directory_is_read_and_nothing_else() {
         ] {
             assert_eq!(world.open(path, oflags, rights), Err(error), "{path}");
         }
-        assert_eq!(world.open_with(dir, 0, "new", CREAT, READ, 0), Err(Errno::Rofs));
-        assert_eq!(world.open_with(dir, 0, "inner/deep", TRUNC, READ, 0), Err(Errno::Rofs));
+        assert_eq!(
+            world.open_with(dir, 0, "new", CREAT, READ, 0),
+            Err(Errno::Rofs)
+        );
+        assert_eq!(
+            world.open_with(dir, 0, "inner/deep", TRUNC, READ, 0),
+            Err(Errno::Rofs)
+        );
         assert!(!world.host("new").exists() && !world.host("nowhere").exists());
         assert_eq!(std::fs::read(world.host("file")).unwrap(), b"content");
     });
@@ -203,12 +240,28 @@ fn a_read_only_directory_is_read_and_nothing_else() {
 #[test]
 fn numbers_that_mean_nothing_are_refused() {
     each(Perms::ReadWrite, |world| {
-        assert_eq!(world.open_with(DIR, 2, "file", 0, READ, 0), Err(Errno::Inval));
-        assert_eq!(world.open_with(DIR, 0, "file", 16, READ, 0), Err(Errno::Inval));
-        assert_eq!(world.open_with(DIR, 0, "file", 1 << 16, READ, 0), Err(Errno::Inval));
-        assert_eq!(world.open_with(DIR, 0, "file", 0, READ, 32), Err(Errno::Inval));
+        assert_eq!(
+            world.open_with(DIR, 2, "file", 0, READ, 0),
+            Err(Errno::Inval)
+        );
+        assert_eq!(
+            world.open_with(DIR, 0, "file", 16, READ, 0),
+            Err(Errno::Inval)
+        );
+        assert_eq!(
+            world.open_with(DIR, 0, "file", 1 << 16, READ, 0),
+            Err(Errno::Inval)
+        );
+        assert_eq!(
+            world.open_with(DIR, 0, "file", 0, READ, 32),
+            Err(Errno::Inval)
+        );
         // Rights are many programs' way of asking for all there is.
-        assert!(world.open_with(DIR, 0, "file", 0, READ | 1 << 40, 0).is_ok());
+        assert!(
+            world
+                .open_with(DIR, 0, "file", 0, READ | 1 << 40, 0)
+                .is_ok()
+        );
     });
 }
 

@@ -16,32 +16,38 @@ struct Paths<'w>(&'w mut World);
 impl Paths<'_> {
     fn mkdir(&mut self, path: &str) -> Result<()> {
         let path = self.0.put(path);
-        self.0.call(|ctx, guest| path_create_directory(ctx, guest, DIR, path))
+        self.0
+            .call(|ctx, guest| path_create_directory(ctx, guest, DIR, path))
     }
 
     fn rmdir(&mut self, path: &str) -> Result<()> {
         let path = self.0.put(path);
-        self.0.call(|ctx, guest| path_remove_directory(ctx, guest, DIR, path))
+        self.0
+            .call(|ctx, guest| path_remove_directory(ctx, guest, DIR, path))
     }
 
     fn unlink(&mut self, path: &str) -> Result<()> {
         let path = self.0.put(path);
-        self.0.call(|ctx, guest| path_unlink_file(ctx, guest, DIR, path))
+        self.0
+            .call(|ctx, guest| path_unlink_file(ctx, guest, DIR, path))
     }
 
     fn rename(&mut self, old: &str, new: &str) -> Result<()> {
         let (old, new) = (self.0.put(old), self.0.put(new));
-        self.0.call(|ctx, guest| path_rename(ctx, guest, DIR, old, DIR, new))
+        self.0
+            .call(|ctx, guest| path_rename(ctx, guest, DIR, old, DIR, new))
     }
 
     fn link(&mut self, flags: u32, old: &str, new: &str) -> Result<()> {
         let (old, new) = (self.0.put(old), self.0.put(new));
-        self.0.call(|ctx, guest| path_link(ctx, guest, DIR, flags, old, DIR, new))
+        self.0
+            .call(|ctx, guest| path_link(ctx, guest, DIR, flags, old, DIR, new))
     }
 
     fn symlink(&mut self, target: &str, path: &str) -> Result<()> {
         let (target, path) = (self.0.put(target), self.0.put(path));
-        self.0.call(|ctx, guest| path_symlink(ctx, guest, target, DIR, path))
+        self.0
+            .call(|ctx, guest| path_symlink(ctx, guest, target, DIR, path))
     }
 
     fn readlink(&mut self, path: &str, room: u32) -> Result<Vec<u8>> {
@@ -55,16 +61,18 @@ impl Paths<'_> {
     /// Inode and kind.
     fn stat(&mut self, flags: u32, path: &str) -> Result<(u64, u8)> {
         let path = self.0.put(path);
-        self.0
-            .call(|ctx, guest| path_filestat_get::<Preview1>(ctx, guest, DIR, flags, path, GuestPtr::new(OUT)))?;
+        self.0.call(|ctx, guest| {
+            path_filestat_get::<Preview1>(ctx, guest, DIR, flags, path, GuestPtr::new(OUT))
+        })?;
         Ok((self.0.get(8), self.0.get(16)))
     }
 
     fn touch(&mut self, flags: u32, path: &str, seconds: u64) -> Result<()> {
         let path = self.0.put(path);
         let time = seconds * 1_000_000_000;
-        self.0
-            .call(|ctx, guest| path_filestat_set_times(ctx, guest, DIR, flags, path, time, time, 1 | 4))
+        self.0.call(|ctx, guest| {
+            path_filestat_set_times(ctx, guest, DIR, flags, path, time, time, 1 | 4)
+        })
     }
 }
 
@@ -188,12 +196,19 @@ fn files_are_looked_at_through_links_or_not() {
 #[test]
 fn times_are_set_through_links_or_not() {
     each(|paths| {
-        let modified = |paths: &Paths<'_>, path| std::fs::symlink_metadata(paths.0.host(path)).unwrap().mtime();
+        let modified = |paths: &Paths<'_>, path| {
+            std::fs::symlink_metadata(paths.0.host(path))
+                .unwrap()
+                .mtime()
+        };
         paths.touch(0, "link", 1000).unwrap();
         assert_eq!(modified(paths, "link"), 1000);
         assert_ne!(modified(paths, "file"), 1000);
         paths.touch(FOLLOW, "link", 2000).unwrap();
-        assert_eq!((modified(paths, "file"), modified(paths, "link")), (2000, 1000));
+        assert_eq!(
+            (modified(paths, "file"), modified(paths, "link")),
+            (2000, 1000)
+        );
         paths.touch(0, "to-dir/", 3000).unwrap();
         assert_eq!(modified(paths, "dir"), 3000);
         paths.touch(0, ".", 4000).unwrap();
@@ -261,7 +276,9 @@ fn a_read_only_directory_stays_as_it_is() {
 fn files_of_a_read_only_directory_do_not_move_to_one_that_can_be_written() {
     let writable = tempfile::tempdir().unwrap();
     let mut world = World::with_perms(Perms::ReadOnly, |builder| {
-        builder.preopen_dir(writable.path(), "/w", Perms::ReadWrite).unwrap();
+        builder
+            .preopen_dir(writable.path(), "/w", Perms::ReadWrite)
+            .unwrap();
     });
     std::fs::write(world.host("file"), "content").unwrap();
     let (old, new) = (world.put("file"), world.put("file"));
@@ -278,7 +295,9 @@ fn every_function_asks_for_its_right() {
         let rights = Rights::PATH_OPEN.bits();
         paths
             .0
-            .call(|ctx, guest| crate::preview1::fd::fd_fdstat_set_rights(ctx, guest, DIR, rights, 0))
+            .call(|ctx, guest| {
+                crate::preview1::fd::fd_fdstat_set_rights(ctx, guest, DIR, rights, 0)
+            })
             .unwrap();
         assert_eq!(paths.mkdir("new"), Err(Errno::Notcapable));
         assert_eq!(paths.rmdir("dir"), Err(Errno::Notcapable));

@@ -9,7 +9,9 @@ use crate::descriptor::{Descriptor, Object};
 use crate::errno::{Errno, Result};
 use crate::guest::{Guest, GuestPtr, Layout};
 use crate::stop::Stop;
-use crate::types::{Clock, Event, EventType, FileType, Rights, SubclockFlags, Subscription, Wait, timespec};
+use crate::types::{
+    Clock, Event, EventType, FileType, Rights, SubclockFlags, Subscription, Wait, timespec,
+};
 use crate::version::Version;
 
 /// How many subscriptions one call may have; each may cost the host memory.
@@ -65,7 +67,11 @@ fn wait(ctx: &WasiCtx, subscriptions: &[Subscription], stop: Stop<'_>) -> Result
     for subscription in subscriptions {
         let one = prepare(ctx, subscription, started)?;
         if let Pending::Descriptor { fd, kind } = &one {
-            let wanted = if *kind == EventType::Read { PollFlags::IN } else { PollFlags::OUT };
+            let wanted = if *kind == EventType::Read {
+                PollFlags::IN
+            } else {
+                PollFlags::OUT
+            };
             descriptors.push(PollFd::from_borrowed_fd(*fd, wanted));
         }
         pending.push(one);
@@ -106,7 +112,9 @@ fn prepare<'d>(ctx: &'d WasiCtx, subscription: &Subscription, started: u64) -> R
     let (fd, kind) = match subscription.wait? {
         Wait::Clock { id, timeout, flags } => {
             let prepared = prepare_clock(id, timeout, flags, started);
-            return Ok(prepared.unwrap_or_else(|errno| failed(subscription, EventType::Clock, errno)));
+            return Ok(
+                prepared.unwrap_or_else(|errno| failed(subscription, EventType::Clock, errno))
+            );
         }
         Wait::Read { fd } => (fd, EventType::Read),
         Wait::Write { fd } => (fd, EventType::Write),
@@ -127,7 +135,9 @@ fn prepare<'d>(ctx: &'d WasiCtx, subscription: &Subscription, started: u64) -> R
 fn prepare_clock<'d>(id: u32, timeout: u64, flags: u16, started: u64) -> Result<Pending<'d>> {
     let absolute = SubclockFlags::from_guest(flags)?.has(SubclockFlags::ABSTIME);
     match (Clock::from_guest(id)?, absolute) {
-        (Clock::Monotonic | Clock::Realtime, false) => Ok(Pending::Until(started.saturating_add(timeout))),
+        (Clock::Monotonic | Clock::Realtime, false) => {
+            Ok(Pending::Until(started.saturating_add(timeout)))
+        }
         (Clock::Monotonic, true) => Ok(Pending::Until(timeout)),
         (Clock::Realtime, true) => Ok(Pending::UntilDate(timeout)),
         // A guest that waits uses no CPU time, and would wait for ever.
@@ -137,7 +147,11 @@ fn prepare_clock<'d>(id: u32, timeout: u64, flags: u16, started: u64) -> Result<
 
 /// How many bytes there are and whether it has ended, for what is always ready; nothing for what must be waited for.
 fn prepare_descriptor(descriptor: &Descriptor, kind: EventType) -> Result<Option<(u64, bool)>> {
-    let direction = if kind == EventType::Read { Rights::FD_READ } else { Rights::FD_WRITE };
+    let direction = if kind == EventType::Read {
+        Rights::FD_READ
+    } else {
+        Rights::FD_WRITE
+    };
     if !descriptor.rights.has(direction) {
         return Err(Errno::Badf);
     }
@@ -160,19 +174,34 @@ fn prepare_descriptor(descriptor: &Descriptor, kind: EventType) -> Result<Option
 }
 
 /// The events there are now.
-fn collect(subscriptions: &[Subscription], pending: &[Pending<'_>], descriptors: &[PollFd<'_>]) -> Vec<Event> {
+fn collect(
+    subscriptions: &[Subscription],
+    pending: &[Pending<'_>],
+    descriptors: &[PollFd<'_>],
+) -> Vec<Event> {
     let mut descriptors = descriptors.iter();
     let mut events = Vec::new();
     for (subscription, one) in subscriptions.iter().zip(pending) {
         match one {
             Pending::Ready(event) => events.push(*event),
-            Pending::Until(time) if *time <= Clock::Monotonic.now() => events.push(clock(subscription)),
-            Pending::UntilDate(time) if *time <= Clock::Realtime.now() => events.push(clock(subscription)),
+            Pending::Until(time) if *time <= Clock::Monotonic.now() => {
+                events.push(clock(subscription))
+            }
+            Pending::UntilDate(time) if *time <= Clock::Realtime.now() => {
+                events.push(clock(subscription))
+            }
             Pending::Until(_) | Pending::UntilDate(_) => {}
             Pending::Descriptor { fd, kind } => {
-                let seen = descriptors.next().map_or(PollFlags::empty(), PollFd::revents);
+                let seen = descriptors
+                    .next()
+                    .map_or(PollFlags::empty(), PollFd::revents);
                 if !seen.is_empty() {
-                    events.push(event(subscription, *kind, available(*fd, *kind), hung_up(seen)));
+                    events.push(event(
+                        subscription,
+                        *kind,
+                        available(*fd, *kind),
+                        hung_up(seen),
+                    ));
                 }
             }
         }

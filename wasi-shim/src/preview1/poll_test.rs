@@ -37,7 +37,11 @@ fn descriptor(userdata: u64, tag: u8, fd: u32) -> [u8; 48] {
     bytes
 }
 
-fn poll_stoppable(world: &mut World, stop: Stop<'_>, subscriptions: &[[u8; 48]]) -> Result<Vec<Event>> {
+fn poll_stoppable(
+    world: &mut World,
+    stop: Stop<'_>,
+    subscriptions: &[[u8; 48]],
+) -> Result<Vec<Event>> {
     let bytes = subscriptions.concat();
     world.memory[SUBSCRIPTIONS as usize..][..bytes.len()].copy_from_slice(&bytes);
     let count = subscriptions.len() as u32;
@@ -46,7 +50,9 @@ fn poll_stoppable(world: &mut World, stop: Stop<'_>, subscriptions: &[[u8; 48]])
         poll_oneoff::<Preview1>(ctx, guest, subscriptions, events, count, GuestPtr::new(OUT))
     })?;
     let count: u32 = world.get(OUT);
-    Ok((0..count).map(|index| world.get(EVENTS + index * 32)).collect())
+    Ok((0..count)
+        .map(|index| world.get(EVENTS + index * 32))
+        .collect())
 }
 
 fn poll(world: &mut World, subscriptions: &[[u8; 48]]) -> Result<Vec<Event>> {
@@ -68,10 +74,17 @@ fn a_clock_rings_after_its_time_and_not_before() {
     let mut world = World::new(|_| {});
     for (id, flags) in [(0, 0), (1, 0), (0, ABSOLUTE), (1, ABSOLUTE)] {
         let started = Instant::now();
-        let now = if id == 0 { Clock::Realtime.now() } else { Clock::Monotonic.now() };
+        let now = if id == 0 {
+            Clock::Realtime.now()
+        } else {
+            Clock::Monotonic.now()
+        };
         let timeout = 20_000_000 + if flags == ABSOLUTE { now } else { 0 };
         let events = poll(&mut world, &[clock(7, id, timeout, flags)]).unwrap();
-        assert!(started.elapsed() >= Duration::from_millis(19), "clock {id} flags {flags}");
+        assert!(
+            started.elapsed() >= Duration::from_millis(19),
+            "clock {id} flags {flags}"
+        );
         assert_eq!(users(&events), [7]);
         assert_eq!((events[0].kind, events[0].error), (EventType::Clock, 0));
     }
@@ -80,7 +93,12 @@ fn a_clock_rings_after_its_time_and_not_before() {
 #[test]
 fn times_gone_by_ring_at_once() {
     let mut world = World::new(|_| {});
-    let subscriptions = [clock(1, 1, 0, 0), clock(2, 0, 1, ABSOLUTE), clock(3, 1, u64::MAX, 0), clock(4, 1, 1, ABSOLUTE)];
+    let subscriptions = [
+        clock(1, 1, 0, 0),
+        clock(2, 0, 1, ABSOLUTE),
+        clock(3, 1, u64::MAX, 0),
+        clock(4, 1, 1, ABSOLUTE),
+    ];
     assert_eq!(users(&poll(&mut world, &subscriptions).unwrap()), [1, 2, 4]);
 }
 
@@ -94,9 +112,20 @@ fn the_first_clock_rings_alone() {
 #[test]
 fn a_clock_of_cpu_time_cannot_be_waited_for() {
     let mut world = World::new(|_| {});
-    let events = poll(&mut world, &[clock(1, 2, 1, 0), clock(2, 9, 1, 0), clock(3, 1, 1, 8)]).unwrap();
+    let events = poll(
+        &mut world,
+        &[clock(1, 2, 1, 0), clock(2, 9, 1, 0), clock(3, 1, 1, 8)],
+    )
+    .unwrap();
     let errors: Vec<u16> = events.iter().map(|event| event.error).collect();
-    assert_eq!(errors, [Errno::Notsup as u16, Errno::Inval as u16, Errno::Inval as u16]);
+    assert_eq!(
+        errors,
+        [
+            Errno::Notsup as u16,
+            Errno::Inval as u16,
+            Errno::Inval as u16
+        ]
+    );
 }
 
 #[test]
@@ -143,20 +172,34 @@ fn a_pipe_is_ready_when_something_came_or_it_ended() {
     assert_eq!(users(&poll(&mut world, &both).unwrap()), [2]);
     writer.write_all(b"1234").unwrap();
     let events = poll(&mut world, &both).unwrap();
-    assert_eq!((users(&events), events[0].bytes, events[0].hangup), (vec![1], 4, false));
+    assert_eq!(
+        (users(&events), events[0].bytes, events[0].hangup),
+        (vec![1], 4, false)
+    );
     world.read(0, 4).unwrap();
     drop(writer);
     let events = poll(&mut world, &both).unwrap();
-    assert_eq!((users(&events), events[0].bytes, events[0].hangup), (vec![1], 0, true));
+    assert_eq!(
+        (users(&events), events[0].bytes, events[0].hangup),
+        (vec![1], 0, true)
+    );
 }
 
 #[test]
 fn what_is_wrong_with_one_descriptor_is_said_of_that_one() {
     let mut world = World::new(|_| {});
-    let subscriptions = [descriptor(1, 1, 99), descriptor(2, 1, DIR), descriptor(3, 1, 1), descriptor(4, 2, 1)];
+    let subscriptions = [
+        descriptor(1, 1, 99),
+        descriptor(2, 1, DIR),
+        descriptor(3, 1, 1),
+        descriptor(4, 2, 1),
+    ];
     let events = poll(&mut world, &subscriptions).unwrap();
     let badf = Errno::Badf as u16;
-    let seen: Vec<_> = events.iter().map(|event| (event.userdata, event.error)).collect();
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| (event.userdata, event.error))
+        .collect();
     assert_eq!(seen, [(1, badf), (2, badf), (3, badf), (4, 0)]);
     assert_eq!(poll(&mut world, &[subscription(1, 3)]), Err(Errno::Inval));
 }
@@ -168,12 +211,16 @@ fn events_may_overwrite_the_subscriptions() {
     world.memory[SUBSCRIPTIONS as usize..][..bytes.len()].copy_from_slice(&bytes);
     world
         .call(|ctx, guest| {
-            let (subscriptions, events) = (GuestPtr::new(SUBSCRIPTIONS), GuestPtr::new(SUBSCRIPTIONS));
+            let (subscriptions, events) =
+                (GuestPtr::new(SUBSCRIPTIONS), GuestPtr::new(SUBSCRIPTIONS));
             poll_oneoff::<Preview1>(ctx, guest, subscriptions, events, 3, GuestPtr::new(OUT))
         })
         .unwrap();
     for index in 0..3u32 {
-        assert_eq!(world.get::<u64>(SUBSCRIPTIONS + index * 32), u64::from(index) + 1);
+        assert_eq!(
+            world.get::<u64>(SUBSCRIPTIONS + index * 32),
+            u64::from(index) + 1
+        );
     }
 }
 

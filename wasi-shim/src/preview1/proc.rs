@@ -22,7 +22,7 @@ pub(crate) enum Raised {
 /// Raises a signal in the guest itself, never in the host: the guest ends as a process would, with 128 and the signal's number.
 ///
 /// Stopping is ENOTSUP: it would stop the host's thread, with nobody to continue it.
-pub(crate) fn proc_raise(_: &mut WasiCtx, _: &mut Guest<'_>, signal: u32) -> Result<Raised> {
+pub(crate) fn proc_raise(_: &mut WasiCtx, signal: u32) -> Result<Raised> {
     let linux = match signal {
         0 | SIGNAL_CHLD | SIGNAL_CONT | SIGNAL_URG | SIGNAL_WINCH => return Ok(Raised::Ignored),
         SIGNAL_STOP..=SIGNAL_TTOU => return Err(Errno::Notsup),
@@ -41,7 +41,8 @@ const SIGNAL_WINCH: u32 = 27;
 /// Linux's number for each of WASI's: none hup int quit ill trap abrt bus fpe kill usr1 segv usr2 pipe alrm term chld cont
 /// stop tstp ttin ttou urg xcpu xfsz vtalrm prof winch poll pwr sys.
 const LINUX: [u32; 31] = [
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+    27, 28, 29, 30, 31,
 ];
 
 pub(crate) fn sched_yield(_: &mut WasiCtx, _: &mut Guest<'_>) -> Result<()> {

@@ -16,7 +16,7 @@ fn exit_codes_are_passed_on() {
 #[test]
 fn signals_do_to_the_guest_what_they_do_to_a_process() {
     let mut world = World::new(|_| {});
-    let mut raise = |signal| world.call(|ctx, guest| proc_raise(ctx, guest, signal));
+    let mut raise = |signal| proc_raise(&mut world.ctx, signal);
     for ignored in [0, 16, 17, 22, 27] {
         assert_eq!(raise(ignored), Ok(Raised::Ignored));
     }

@@ -56,13 +56,18 @@ fn fetch(out: &mut [u8], stop: Stop<'_>) -> Result<()> {
     for piece in out.chunks_mut(PIECE) {
         let mut done = 0;
         while done < piece.len() {
-            done += stop.retry(|| rustix::rand::getrandom(&mut piece[done..], GetRandomFlags::empty()))?;
+            done += stop
+                .retry(|| rustix::rand::getrandom(&mut piece[done..], GetRandomFlags::empty()))?;
         }
     }
     Ok(())
 }
 
-pub(crate) fn random_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, buffer: GuestSlice) -> Result<()> {
+pub(crate) fn random_get(
+    ctx: &mut WasiCtx,
+    guest: &mut Guest<'_>,
+    buffer: GuestSlice,
+) -> Result<()> {
     let stop = guest.stop();
     ctx.random.fill(guest.bytes_mut(buffer)?, stop)
 }

@@ -16,7 +16,10 @@ fn small_and_large_requests_are_filled() {
             .call(|ctx, guest| random_get(ctx, guest, GuestSlice::new(0, len)))
             .unwrap();
         // One zero byte in 256 is chance; so many in a row that a piece was left out is not.
-        let zeros = world.memory[..len as usize].iter().filter(|&&byte| byte == 0).count();
+        let zeros = world.memory[..len as usize]
+            .iter()
+            .filter(|&&byte| byte == 0)
+            .count();
         assert!(zeros <= 4 + len as usize / 64, "{zeros} of {len}");
         assert!(world.memory[len as usize..].iter().all(|&byte| byte == 0));
     }

@@ -32,12 +32,17 @@ pub(crate) fn sock_accept(
         return Err(Errno::Notcapable);
     }
     ctx.table.room()?;
-    let nonblocking = if flags.has(FdFlags::NONBLOCK) { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
+    let nonblocking = if flags.has(FdFlags::NONBLOCK) {
+        SocketFlags::NONBLOCK
+    } else {
+        SocketFlags::empty()
+    };
     let stop = guest.stop();
     if !listener.flags.has(FdFlags::NONBLOCK) {
         stop.wait_for(socket.fd.as_fd(), PollFlags::IN)?;
     }
-    let host = stop.retry(|| rustix::net::accept_with(&socket.fd, SocketFlags::CLOEXEC | nonblocking))?;
+    let host =
+        stop.retry(|| rustix::net::accept_with(&socket.fd, SocketFlags::CLOEXEC | nonblocking))?;
     let mut connection = Descriptor::socket(host, flags)?;
     connection.rights = connection.rights.and(listener.inheriting);
     connection.inheriting = connection.rights;
@@ -92,7 +97,9 @@ pub(crate) fn sock_send(
     let socket = socket(descriptor)?;
     guest.check_ptr(sent)?;
     let stop = guest.stop();
-    let count = gather(guest, iovecs, |pieces| send(socket, pieces, descriptor.flags, stop))?;
+    let count = gather(guest, iovecs, |pieces| {
+        send(socket, pieces, descriptor.flags, stop)
+    })?;
     guest.write(sent, count as u32)
 }
 

@@ -85,8 +85,14 @@ fn a_message_that_was_cut_says_so() {
     });
     theirs.send(b"0123456789").unwrap();
     theirs.send(b"ab").unwrap();
-    assert_eq!(receive(&mut world, SOCKET, 4, 0).unwrap(), (b"0123".to_vec(), 1));
-    assert_eq!(receive(&mut world, SOCKET, 4, 0).unwrap(), (b"ab".to_vec(), 0));
+    assert_eq!(
+        receive(&mut world, SOCKET, 4, 0).unwrap(),
+        (b"0123".to_vec(), 1)
+    );
+    assert_eq!(
+        receive(&mut world, SOCKET, 4, 0).unwrap(),
+        (b"ab".to_vec(), 0)
+    );
 }
 
 #[test]
@@ -132,13 +138,20 @@ fn waiting_for_a_connection_or_a_message_is_cut_short() {
         builder.socket(listener).socket(ours);
     });
     let wait = |world: &mut World, stop: Stop<'_>| {
-        world.call_stoppable(stop, |ctx, guest| sock_accept(ctx, guest, SOCKET, 0, GuestPtr::new(OUT)))
+        world.call_stoppable(stop, |ctx, guest| {
+            sock_accept(ctx, guest, SOCKET, 0, GuestPtr::new(OUT))
+        })
     };
-    assert_eq!(Later::run(30, |stop| wait(&mut world, stop)), Err(Errno::Intr));
+    assert_eq!(
+        Later::run(30, |stop| wait(&mut world, stop)),
+        Err(Errno::Intr)
+    );
     let iovecs = world.iovecs(&[(DATA, 8)]);
     let out = (GuestPtr::new(OUT), GuestPtr::new(FLAGS));
     let result = Later::run(30, |stop| {
-        world.call_stoppable(stop, |ctx, guest| sock_recv(ctx, guest, SOCKET + 1, iovecs, 0, out))
+        world.call_stoppable(stop, |ctx, guest| {
+            sock_recv(ctx, guest, SOCKET + 1, iovecs, 0, out)
+        })
     });
     assert_eq!(result, Err(Errno::Intr));
 }

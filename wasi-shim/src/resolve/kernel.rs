@@ -19,7 +19,12 @@ pub(super) fn available() -> bool {
 }
 
 /// Opens a path beneath a directory: EXDEV if it leads out, EAGAIN if others renamed too much meanwhile.
-pub(super) fn open(start: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+pub(super) fn open(
+    start: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd> {
     let mut result = Err(Errno::AGAIN);
     for _ in 0..TRIES {
         result = rustix::fs::openat2(start, path, flags, mode, beneath());

@@ -111,13 +111,27 @@ impl Place<'_> {
 impl Resolver {
     /// The kernel's way if it has one: `openat2` is there since Linux 5.6, but some sandboxes refuse it.
     pub(crate) fn detect() -> Self {
-        if kernel::available() { Self::Kernel } else { Self::Walk }
+        if kernel::available() {
+            Self::Kernel
+        } else {
+            Self::Walk
+        }
     }
 
     /// Opens what a path means. Whether a link at its end is followed is decided by `O_NOFOLLOW`.
-    pub(crate) fn open(self, start: BorrowedFd<'_>, path: RelativePath<'_>, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    pub(crate) fn open(
+        self,
+        start: BorrowedFd<'_>,
+        path: RelativePath<'_>,
+        flags: OFlags,
+        mode: Mode,
+    ) -> Result<OwnedFd> {
         // `openat2` refuses flags that mean nothing for a mere path.
-        let tty = if flags.contains(OFlags::PATH) { OFlags::empty() } else { OFlags::NOCTTY };
+        let tty = if flags.contains(OFlags::PATH) {
+            OFlags::empty()
+        } else {
+            OFlags::NOCTTY
+        };
         let flags = flags | OFlags::CLOEXEC | tty;
         match self {
             Self::Kernel => match kernel::open(start, path.0, flags, mode) {
@@ -131,7 +145,11 @@ impl Resolver {
     }
 
     /// Finds where a path ends, not following a link there.
-    pub(crate) fn find<'d>(self, start: BorrowedFd<'d>, path: RelativePath<'_>) -> Result<Place<'d>> {
+    pub(crate) fn find<'d>(
+        self,
+        start: BorrowedFd<'d>,
+        path: RelativePath<'_>,
+    ) -> Result<Place<'d>> {
         let trimmed = trim(path.0);
         let (before, last) = split(trimmed);
         let slash = trimmed.len() < path.0.len();
@@ -147,15 +165,25 @@ impl Resolver {
                 Handle::Found(self.open(start, RelativePath(path), flags, Mode::empty())?)
             }
         };
-        Ok(Place { directory, last, slash })
+        Ok(Place {
+            directory,
+            last,
+            slash,
+        })
     }
 
     /// Finds where a path ends, following links there.
-    pub(crate) fn find_followed<'d>(self, start: BorrowedFd<'d>, path: RelativePath<'_>) -> Result<Place<'d>> {
+    pub(crate) fn find_followed<'d>(
+        self,
+        start: BorrowedFd<'d>,
+        path: RelativePath<'_>,
+    ) -> Result<Place<'d>> {
         let mut path = path.0.to_vec();
         for _ in 0..=MAX_LINKS {
             let place = self.find(start, RelativePath(&path))?;
-            let Some(name) = place.name() else { return Ok(place) };
+            let Some(name) = place.name() else {
+                return Ok(place);
+            };
             let target = match rustix::fs::readlinkat(&place, name, Vec::new()) {
                 Ok(target) => target.into_bytes(),
                 // No link, or nothing there.
@@ -180,7 +208,10 @@ impl Resolver {
 
 /// The path without slashes at its end.
 fn trim(path: &[u8]) -> &[u8] {
-    let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
+    let end = path
+        .iter()
+        .rposition(|&byte| byte != b'/')
+        .map_or(0, |last| last + 1);
     &path[..end]
 }
 

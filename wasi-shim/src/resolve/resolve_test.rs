@@ -18,7 +18,11 @@ fn open_path(resolver: Resolver, root: &std::fs::File, path: &str, flags: OFlags
 
 #[test]
 fn both_ways_find_the_same() {
-    assert_eq!(Resolver::detect(), Resolver::Kernel, "this kernel has openat2");
+    assert_eq!(
+        Resolver::detect(),
+        Resolver::Kernel,
+        "this kernel has openat2"
+    );
     let tree = tempfile::tempdir().unwrap();
     let at = |path: &str| tree.path().join(path);
     std::fs::create_dir_all(at("a/b")).unwrap();
@@ -40,13 +44,21 @@ fn both_ways_find_the_same() {
         symlink(target, at(path)).unwrap();
     }
     let root = std::fs::File::open(tree.path()).unwrap();
-    let parts = ["a", "b", "f", "l", "self", "back", "up", "out", "root", "ring1", "dangling", "slashes", "..", ".", ""];
+    let parts = [
+        "a", "b", "f", "l", "self", "back", "up", "out", "root", "ring1", "dangling", "slashes",
+        "..", ".", "",
+    ];
     let mut found = 0;
     for first in parts {
         for second in parts {
             for third in parts {
                 let path = [first, second, third].join("/");
-                for flags in [OFlags::PATH, OFlags::PATH | OFlags::NOFOLLOW, OFlags::RDONLY, OFlags::RDONLY | OFlags::DIRECTORY] {
+                for flags in [
+                    OFlags::PATH,
+                    OFlags::PATH | OFlags::NOFOLLOW,
+                    OFlags::RDONLY,
+                    OFlags::RDONLY | OFlags::DIRECTORY,
+                ] {
                     let kernel = open_path(Resolver::Kernel, &root, &path, flags);
                     let walk = open_path(Resolver::Walk, &root, &path, flags);
                     assert_eq!(kernel, walk, "{path} {flags:?}");
@@ -67,13 +79,23 @@ fn forty_links_are_followed_and_no_more() {
     }
     let root = std::fs::File::open(tree.path()).unwrap();
     for resolver in [Resolver::Kernel, Resolver::Walk] {
-        assert!(open_path(resolver, &root, "40", OFlags::RDONLY).is_ok(), "{resolver:?}");
-        assert_eq!(open_path(resolver, &root, "41", OFlags::RDONLY), Err(Errno::Loop), "{resolver:?}");
+        assert!(
+            open_path(resolver, &root, "40", OFlags::RDONLY).is_ok(),
+            "{resolver:?}"
+        );
+        assert_eq!(
+            open_path(resolver, &root, "41", OFlags::RDONLY),
+            Err(Errno::Loop),
+            "{resolver:?}"
+        );
         let path = RelativePath::new(b"40").unwrap();
         let place = resolver.find_followed(root.as_fd(), path).unwrap();
         assert_eq!(place.name(), Some(&b"0"[..]));
         let path = RelativePath::new(b"41").unwrap();
-        assert_eq!(resolver.find_followed(root.as_fd(), path).err(), Some(Errno::Loop));
+        assert_eq!(
+            resolver.find_followed(root.as_fd(), path).err(),
+            Some(Errno::Loop)
+        );
     }
 }
 
@@ -103,10 +125,17 @@ fn a_directory_that_turns_into_a_link_leads_nowhere() {
     std::fs::create_dir(tree.path().join("secret")).unwrap();
     std::fs::write(tree.path().join("secret/file"), "").unwrap();
     symlink("../secret", inside.join("evil")).unwrap();
-    let secret = std::fs::metadata(tree.path().join("secret/file")).unwrap().ino();
+    let secret = std::fs::metadata(tree.path().join("secret/file"))
+        .unwrap()
+        .ino();
     let root = std::fs::File::open(&inside).unwrap();
     let flip = || {
-        for (from, to) in [("real", "now"), ("now", "real"), ("evil", "now"), ("now", "evil")] {
+        for (from, to) in [
+            ("real", "now"),
+            ("now", "real"),
+            ("evil", "now"),
+            ("now", "evil"),
+        ] {
             std::fs::rename(inside.join(from), inside.join(to)).unwrap();
         }
     };

@@ -12,7 +12,12 @@ use super::MAX_LINKS;
 use crate::errno::{Errno, Result};
 
 /// Opens a path beneath a directory.
-pub(super) fn open(start: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+pub(super) fn open(
+    start: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd> {
     let mut walk = Walk {
         start,
         passed: Vec::new(),
@@ -35,7 +40,11 @@ pub(super) fn open(start: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode
     // It ended with `.` or `..`: the directory itself.
     if flags.contains(OFlags::CREATE) {
         let exclusive = flags.contains(OFlags::EXCL);
-        return Err(if exclusive { Errno::Exist } else { Errno::Isdir });
+        return Err(if exclusive {
+            Errno::Exist
+        } else {
+            Errno::Isdir
+        });
     }
     Ok(rustix::fs::openat(walk.here(), ".", flags, mode)?)
 }
@@ -65,7 +74,9 @@ impl Walk<'_> {
         if path.ends_with(b"/") {
             self.ahead.push(b".".to_vec());
         }
-        let components = path.rsplit(|&byte| byte == b'/').filter(|part| !part.is_empty());
+        let components = path
+            .rsplit(|&byte| byte == b'/')
+            .filter(|part| !part.is_empty());
         self.ahead.extend(components.map(<[u8]>::to_vec));
         Ok(())
     }
@@ -79,7 +90,11 @@ impl Walk<'_> {
                 Ok(())
             }
             Err(Linux::NOTDIR | Linux::LOOP) => {
-                if self.follow(name)? { Ok(()) } else { Err(Errno::Notdir) }
+                if self.follow(name)? {
+                    Ok(())
+                } else {
+                    Err(Errno::Notdir)
+                }
             }
             Err(error) => Err(error.into()),
         }
@@ -115,7 +130,11 @@ impl Walk<'_> {
         match rustix::fs::openat(self.here(), name, flags | OFlags::NOFOLLOW, mode) {
             Ok(fd) => Ok(Some(fd)),
             Err(error @ (Linux::LOOP | Linux::NOTDIR)) if follows => {
-                if self.follow(name)? { Ok(None) } else { Err(error.into()) }
+                if self.follow(name)? {
+                    Ok(None)
+                } else {
+                    Err(error.into())
+                }
             }
             Err(error) => Err(error.into()),
         }

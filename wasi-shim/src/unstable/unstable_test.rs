@@ -12,7 +12,9 @@ fn origins_of_seeking_are_numbered_differently() {
     let fd = world.open("a", 0, READ_WRITE).unwrap();
     for (offset, whence, expected) in [(4, 2, 4), (2, 0, 6), (-1, 1, 9)] {
         world
-            .call(|ctx, guest| fd_seek::<Unstable>(ctx, guest, fd, offset, whence, GuestPtr::new(OUT)))
+            .call(|ctx, guest| {
+                fd_seek::<Unstable>(ctx, guest, fd, offset, whence, GuestPtr::new(OUT))
+            })
             .unwrap();
         assert_eq!(world.get::<u64>(OUT), expected);
     }
