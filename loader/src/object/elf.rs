@@ -83,28 +83,20 @@ impl Elf {
             loads: [ProgramHeader::default(); MAX_LOADS],
             load_count: 0,
         };
-        let mut found = false;
+        // A file that Precast did not make is not damaged, whatever else there is in it.
+        let mut found = None;
         for index in 0..header.count {
-            let at = header.table + u64::from(index) * u64::from(PROGRAM_HEADER_SIZE);
-            let program_header = prefix
-                .get(at as usize..)
-                .and_then(ProgramHeader::read)
-                .ok_or(OpenError::CutShort {
-                    needed: header.table_end(),
-                    found: file_len,
-                })?;
-            match program_header.kind {
-                PT_PRECAST if !found => {
-                    elf.metadata = program_header;
-                    found = true;
-                }
-                PT_PRECAST => return Err(damaged(index, Fault::Overlaps)),
-                PT_LOAD => elf.push(check_load(program_header, index, file_len)?, index)?,
-                _ => {}
+            let program_header = header.program_header(prefix, index, file_len)?;
+            if program_header.kind == PT_PRECAST && found.replace(program_header).is_some() {
+                return Err(damaged(index, Fault::Overlaps));
             }
         }
-        if !found {
-            return Err(OpenError::NotAnObject(Looks::OtherElf));
+        elf.metadata = found.ok_or(OpenError::NotAnObject(Looks::OtherElf))?;
+        for index in 0..header.count {
+            let program_header = header.program_header(prefix, index, file_len)?;
+            if program_header.kind == PT_LOAD {
+                elf.push(check_load(program_header, index, file_len)?, index)?;
+            }
         }
         elf.metadata_load = elf
             .loads()
@@ -186,6 +178,22 @@ impl Header {
             return Err(Damage::of(Part::ElfHeader, Fault::OutOfBounds).into());
         }
         Ok(header)
+    }
+
+    fn program_header(
+        &self,
+        prefix: &[u8],
+        index: u16,
+        file_len: u64,
+    ) -> Result<ProgramHeader, OpenError> {
+        let at = self.table + u64::from(index) * u64::from(PROGRAM_HEADER_SIZE);
+        prefix
+            .get(at as usize..)
+            .and_then(ProgramHeader::read)
+            .ok_or(OpenError::CutShort {
+                needed: self.table_end(),
+                found: file_len,
+            })
     }
 
     fn table_end(&self) -> u64 {

@@ -240,6 +240,8 @@ fn the_full_check_finds_what_opening_does_not() {
         header.layout.globals = 160
     });
     finds(Part::TrapSite, Fault::OutsideFunction, |header| {
+        // The first defined function is taken for the import, and its code is nobody's.
+        header.functions.offset += 36;
         header.functions.len = 2;
     });
     finds(Part::TrapSite, Fault::Unordered, |header| {

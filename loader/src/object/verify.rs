@@ -295,9 +295,11 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Sites ascend, mean a trap that exists, and lie in a function.
+    /// Sites ascend, mean a trap that exists, and lie in a function, or in the stubs that follow
+    /// the last one.
     fn trap_sites(&mut self) {
         let header = self.metadata.header();
+        let stubs = self.functions_end();
         let mut last = None;
         for index in 0..header.trap_offsets.len {
             let site = self
@@ -318,13 +320,30 @@ impl<'a> Check<'a> {
                 TrapCode::from_u8(code).is_some(),
                 damage(Fault::BadValue),
             ));
-            let inside = self.metadata.function_at(site).is_some();
+            let inside = site >= stubs && u64::from(site) < header.text.size
+                || self.metadata.function_at(site).is_some();
             self.note(require(inside, damage(Fault::OutsideFunction)));
             last = Some(site);
             self.report.trap_sites += 1;
             if self.findings.len() >= MAX_FINDINGS {
                 return;
             }
+        }
+    }
+
+    /// Where the code of the last function ends.
+    fn functions_end(&self) -> u32 {
+        let header = self.metadata.header();
+        let last = header
+            .functions
+            .len
+            .checked_sub(1)
+            .map(|last| self.metadata.function(last));
+        match last {
+            Some(Ok(function)) if function.text_offset != NONE => {
+                function.text_offset + function.text_size
+            }
+            _ => 0,
         }
     }
 

@@ -1,0 +1,222 @@
+//! Damaged objects: whatever is done to the bytes of one, opening it is an error or a working
+//! view, and looking at everything in it never crashes.
+
+use precast::object::{Damage, ObjectView, OpenError};
+use precast_abi::object::{MAGIC, ObjectHeader};
+use precast_compiler::{Options, compile};
+use std::mem::offset_of;
+
+/// A module with one of everything.
+const MODULE: &str = r#"
+(module $sample
+  (type $binary (func (param i32 i32) (result i32)))
+  (import "env" "log" (func $log (param i32)))
+  (import "env" "limit" (global $limit i64))
+  (import "env" "shared" (memory $shared 1))
+  (import "env" "others" (table $others 2 funcref))
+  (memory $own 2 8)
+  (table $fixed 4 funcref)
+  (table $growing (export "growing") 3 10 externref)
+  (global $count (export "count") (mut i32) (i32.const 7))
+  (global $vector (mut v128) (v128.const i64x2 1 2))
+  (elem (table $fixed) (i32.const 0) func $add $div)
+  (elem $passive func $add $log)
+  (elem declare func $div)
+  (data (memory $own) (i32.const 16) "static")
+  (data (memory $own) (i32.const 70000) "in another page")
+  (data $later "passive")
+  (func $add (export "add") (type $binary) (i32.add (local.get 0) (local.get 1)))
+  (func $div (export "div") (type $binary) (i32.div_s (local.get 0) (local.get 1)))
+  (func $call (export "call") (param i32) (result i32)
+    (call_indirect $fixed (type $binary) (i32.const 8) (i32.const 2) (local.get 0)))
+  (func (export "load") (param i32) (result i64)
+    (i64.add (i64.load $own (local.get 0)) (i64.load $shared (local.get 0))))
+  (func (export "bulk") (param i32)
+    (memory.init $own $later (local.get 0) (i32.const 0) (i32.const 7))
+    (table.init $others $passive (i32.const 0) (i32.const 0) (i32.const 2))
+    (call $log (local.get 0)))
+  (func (export "many") (result i32 i64 f32 f64) (i32.const 1) (i64.const 2) (f32.const 3) (f64.const 4))
+  (func (export "ref") (result funcref) (ref.func $div))
+  (@custom "note" "kept")
+)"#;
+
+fn sample() -> Vec<u8> {
+    let wasm = wat::parse_str(MODULE).expect("the sample is well-formed");
+    compile(&wasm, &Options::default())
+        .expect("the sample compiles")
+        .bytes
+}
+
+/// Where the metadata starts in the file.
+fn metadata_start(object: &[u8]) -> usize {
+    object
+        .windows(8)
+        .position(|bytes| bytes == MAGIC)
+        .expect("the object has metadata")
+}
+
+/// Opens an object and looks at everything in it.
+fn look(object: &[u8]) -> Result<Result<(), Vec<Damage>>, OpenError> {
+    let view = ObjectView::parse(object)?;
+    view.require_host()?;
+    let text_offsets = (0..view.text().len() as u32 + 16).step_by(31);
+    for offset in text_offsets {
+        let _ = (
+            view.metadata().trap_at(offset),
+            view.metadata().location_at(offset),
+        );
+    }
+    for name in ["", "add", "growing", "zzz"] {
+        let _ = view.metadata().find_export(name);
+    }
+    Ok(view.verify().map(drop))
+}
+
+/// Xorshift: the same damage every time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+}
+
+#[test]
+fn whole_objects_pass_every_check() {
+    let object = sample();
+    let view = ObjectView::parse(&object).expect("it is whole");
+    view.require_host().expect("it is for this machine");
+    let report = view
+        .verify()
+        .unwrap_or_else(|findings| panic!("{findings:#?}"));
+    assert!(report.trap_sites > 0, "{report:?}");
+    assert!(report.code_table_entries >= 5, "{report:?}");
+    assert!(report.address_map_entries > 0, "{report:?}");
+    assert_eq!(view.metadata().module_name(), Ok("sample"));
+}
+
+#[test]
+fn every_field_of_the_header_is_checked() {
+    // Any value will do: a hash, and what is told to people only.
+    let harmless = [
+        offset_of!(ObjectHeader, source_hash)..offset_of!(ObjectHeader, trap_stubs),
+        offset_of!(ObjectHeader, module_name)..offset_of!(ObjectHeader, code_tables),
+        offset_of!(ObjectHeader, strings)..offset_of!(ObjectHeader, module_name),
+    ];
+    let object = sample();
+    let start = metadata_start(&object);
+    for field in (0..size_of::<ObjectHeader>()).step_by(4) {
+        let at = start + field;
+        let old = u32::from_le_bytes(object[at..at + 4].try_into().expect("four bytes"));
+        let mut noticed = false;
+        for new in [
+            0,
+            1,
+            old ^ 1,
+            old.wrapping_add(4),
+            old.wrapping_mul(3),
+            1 << 31,
+            u32::MAX,
+        ] {
+            let mut damaged = object.clone();
+            damaged[at..at + 4].copy_from_slice(&new.to_le_bytes());
+            noticed |= new != old && !matches!(look(&damaged), Ok(Ok(())));
+        }
+        let harmless = harmless.iter().any(|range| range.contains(&field));
+        assert!(
+            noticed || harmless,
+            "any value of the header at {field} passes"
+        );
+    }
+}
+
+#[test]
+fn cut_objects_are_refused() {
+    let object = sample();
+    let whole = metadata_start(&object) + size_of::<ObjectHeader>();
+    for len in (0..whole).chain((whole..object.len()).step_by(61)) {
+        match look(&object[..len]) {
+            Err(OpenError::CutShort { .. } | OpenError::NotAnObject(_)) => {}
+            // The loader needs neither the symbols nor the section headers, which come last.
+            Ok(Ok(())) if last_segment_end(&object) <= len => {}
+            other => panic!("cut to {len} of {} bytes: {other:?}", object.len()),
+        }
+    }
+}
+
+fn last_segment_end(object: &[u8]) -> usize {
+    let view = ObjectView::parse(object).expect("it is whole");
+    let header = view.metadata().header();
+    let end = header.image.file_offset + header.image.size;
+    end.max(header.text.file_offset + header.text.size) as usize
+}
+
+#[test]
+fn random_bytes_in_headers_are_an_error_and_no_crash() {
+    let object = sample();
+    let end = metadata_start(&object) + size_of::<ObjectHeader>();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut noticed = 0;
+    for _ in 0..2000 {
+        let mut damaged = object.clone();
+        for _ in 0..1 + random.below(4) {
+            damaged[random.below(end)] = random.next() as u8;
+        }
+        noticed += u32::from(!matches!(look(&damaged), Ok(Ok(()))));
+    }
+    assert!(noticed > 500, "{noticed} of 2000 noticed");
+}
+
+#[test]
+fn random_bytes_in_metadata_are_an_error_and_no_crash() {
+    let object = sample();
+    let start = metadata_start(&object) + size_of::<ObjectHeader>();
+    let view = ObjectView::parse(&object).expect("it is whole");
+    let len = view.metadata().header().metadata_size as usize - size_of::<ObjectHeader>();
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut noticed = 0;
+    for _ in 0..2000 {
+        let mut damaged = object.clone();
+        for _ in 0..1 + random.below(8) {
+            damaged[start + random.below(len)] = random.next() as u8;
+        }
+        noticed += u32::from(!matches!(look(&damaged), Ok(Ok(()))));
+    }
+    assert!(noticed > 1000, "{noticed} of 2000 noticed");
+}
+
+#[test]
+fn bits_of_the_metadata_can_flip() {
+    let object = sample();
+    let start = metadata_start(&object);
+    let view = ObjectView::parse(&object).expect("it is whole");
+    let end = start + view.metadata().header().metadata_size as usize;
+    for at in start..end {
+        for bit in [0, 2, 7] {
+            let mut damaged = object.clone();
+            damaged[at] ^= 1 << bit;
+            let _ = look(&damaged);
+        }
+    }
+}
+
+#[test]
+fn other_files_are_told_apart() {
+    let wasm = wat::parse_str("(module)").expect("well-formed");
+    let message = |bytes: &[u8]| ObjectView::parse(bytes).expect_err("no object").to_string();
+    assert!(message(&wasm).contains("compile it first"));
+    assert!(message(b"").contains("empty"));
+    let own = std::fs::read(std::env::current_exe().expect("a path")).expect("readable");
+    assert!(
+        message(&own).contains("not one that Precast made"),
+        "{}",
+        message(&own)
+    );
+}
