@@ -14,7 +14,8 @@
 
 use crate::error::CompileError;
 use crate::module::{
-    ElemIndex, ElementItems, FuncIndex, GlobalIndex, MemoryIndex, ModuleInfo, TableIndex,
+    ElemIndex, ElementItems, FuncIndex, GlobalIndex, Init, MemoryIndex, ModuleInfo, TableIndex,
+    TypeIndex,
 };
 use cranelift_codegen::entity::{EntityRef, SecondaryMap};
 use precast_abi::NONE;
@@ -24,8 +25,10 @@ use precast_abi::object::InstanceLayout;
 /// Greatest size of instance data in bytes.
 const MAX_SIZE: u32 = 1 << 30;
 
-/// Tables whose first elements need no more bytes than this live in the instance data.
+/// Tables whose first elements need no more bytes than this live in the instance data,
 const MAX_TABLE_STORAGE: u64 = 64 << 10;
+/// as long as that is no larger than this.
+const MAX_TABLES_STORAGE: u32 = 1 << 20;
 
 /// Distances below the instance base; [`NONE`] where a thing does not exist.
 pub(crate) struct Layout {
@@ -176,12 +179,8 @@ impl Layout {
         module: &ModuleInfo<'_>,
         cursor: &mut Cursor,
     ) -> Result<(), CompileError> {
-        for (index, memory) in module
-            .memories
-            .iter()
-            .filter(|(_, memory)| !memory.imported)
-        {
-            let _ = memory;
+        let own = |index: MemoryIndex| index.as_u32() >= module.imported.memories;
+        for index in module.memories.keys().filter(|index| own(*index)) {
             let distance = match index.as_u32() {
                 0 => InstanceHeader::MEMORY0,
                 _ => cursor.take_record::<MemoryDef>()?,
@@ -223,8 +222,9 @@ impl Layout {
                 self.element_values.set(index, cursor.take(size, 8)?);
             }
         }
+        let limit = cursor.distance.saturating_add(MAX_TABLES_STORAGE);
         for (index, table) in module.tables.iter() {
-            if table.imported || table.immutable.is_some() {
+            if table.imported || table.immutable.is_some() || cursor.distance > limit {
                 continue;
             }
             let size = table.min.saturating_mul(u64::from(table.element_size()));
@@ -236,7 +236,7 @@ impl Layout {
     }
 
     /// Offset from the base of the process-wide identity of a type.
-    pub(crate) fn type_id_offset(&self, ty: crate::module::TypeIndex) -> i32 {
+    pub(crate) fn type_id_offset(&self, ty: TypeIndex) -> i32 {
         ty.as_u32() as i32 * 4 - self.regions.type_ids as i32
     }
 
@@ -244,7 +244,7 @@ impl Layout {
     pub(crate) fn globals_image(&self, module: &ModuleInfo<'_>) -> Vec<u8> {
         let mut image = vec![0; self.globals_size as usize];
         for (index, global) in module.globals.iter() {
-            let Some(crate::module::Init::Value(value)) = global.init else {
+            let Some(Init::Value(value)) = global.init else {
                 continue;
             };
             let Some(bytes) = value.bytes() else { continue };
@@ -257,5 +257,180 @@ impl Layout {
             image[start..start + size].copy_from_slice(&bytes[..size]);
         }
         image
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A piece of instance data: what it is, distance, size, alignment.
+    type Piece = (String, u32, u64, u32);
+
+    fn pieces(module: &ModuleInfo<'_>, layout: &Layout) -> Vec<Piece> {
+        let header = InstanceHeader::SIZE;
+        let mut pieces = vec![("header".into(), header, u64::from(header), 16)];
+        let mut add = |what: String, distance: u32, size: u64, align: u32| {
+            if distance != NONE {
+                pieces.push((what, distance, size, align));
+            }
+        };
+        for (index, global) in module.globals.iter() {
+            let is_vector = global.ty == wasmparser::ValType::V128 && global.init.is_some();
+            let size = if is_vector { 16 } else { 8 };
+            add(
+                format!("{index:?}"),
+                layout.globals.get(index),
+                size,
+                size as u32,
+            );
+        }
+        for index in module.functions.keys() {
+            add(
+                format!("slot of {index:?}"),
+                layout.import_slots.get(index),
+                16,
+                8,
+            );
+            add(
+                format!("record of {index:?}"),
+                layout.func_refs.get(index),
+                32,
+                16,
+            );
+        }
+        for (index, memory) in module.memories.iter() {
+            let in_header = index.as_u32() == 0 && !memory.imported;
+            if in_header {
+                assert_eq!(layout.memories.get(index), InstanceHeader::MEMORY0);
+                continue;
+            }
+            let size = if memory.imported { 8 } else { 16 };
+            add(format!("{index:?}"), layout.memories.get(index), size, 8);
+        }
+        for (index, table) in module.tables.iter() {
+            let size = if table.imported { 8 } else { 16 };
+            add(format!("{index:?}"), layout.tables.get(index), size, 8);
+            let size = table.min.wrapping_mul(u64::from(table.element_size()));
+            add(
+                format!("elements of {index:?}"),
+                layout.table_storage.get(index),
+                size,
+                16,
+            );
+        }
+        for (index, segment) in module.elements.iter() {
+            let size = u64::from(segment.items.len()) * 8;
+            add(
+                format!("{index:?}"),
+                layout.element_values.get(index),
+                size,
+                8,
+            );
+        }
+        let regions = &layout.regions;
+        add(
+            "types".into(),
+            regions.type_ids,
+            module.types.len() as u64 * 4,
+            4,
+        );
+        add(
+            "data flags".into(),
+            regions.data_dropped,
+            module.data.len() as u64,
+            1,
+        );
+        add(
+            "element flags".into(),
+            regions.elem_dropped,
+            module.elements.len() as u64,
+            1,
+        );
+        pieces
+    }
+
+    #[track_caller]
+    fn check(wat: &str) -> Layout {
+        let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
+        let module = ModuleInfo::read(&wasm).unwrap_or_else(|error| panic!("{error}"));
+        let layout = Layout::new(&module).unwrap_or_else(|error| panic!("{error}"));
+        let mut pieces = pieces(&module, &layout);
+        pieces.sort_by_key(|piece| piece.1);
+        let mut end = 0;
+        for (what, distance, size, align) in pieces {
+            assert_eq!(distance % align, 0, "{what} is not aligned");
+            assert!(u64::from(distance) >= end + size, "{what} overlaps");
+            end = u64::from(distance);
+        }
+        assert!(end <= u64::from(layout.regions.size));
+        assert_eq!(layout.regions.size % 16, 0);
+        layout
+    }
+
+    #[test]
+    fn nothing_overlaps() {
+        check("(module)");
+        check("(module (memory 1) (global i32 (i32.const 1)))");
+        check(
+            r#"(module
+                (import "" "f" (func (param i32)))
+                (import "" "g" (global i64))
+                (import "" "v" (global v128))
+                (import "" "m" (memory 1))
+                (import "" "t" (table 1 funcref))
+                (memory 1) (memory 2)
+                (global $i i32 (i32.const 1))
+                (global (mut v128) (v128.const i64x2 1 2))
+                (global (mut f32) (f32.const 1))
+                (table (export "own") 7 funcref)
+                (table i64 3 externref)
+                (elem funcref (item (ref.func 0)) (item (ref.null func)))
+                (elem (i32.const 0) 1)
+                (data "x") (data (i32.const 0) "y") (data (i32.const 1) "z")
+                (func (export "e")) (func))"#,
+        );
+    }
+
+    #[test]
+    fn large_tables_live_elsewhere() {
+        let layout = check("(module (table (export \"t\") 100000 funcref))");
+        assert_eq!(layout.table_storage.get(TableIndex::from_u32(0)), NONE);
+        let layout = check("(module (table (export \"t\") 100 funcref))");
+        assert_ne!(layout.table_storage.get(TableIndex::from_u32(0)), NONE);
+        let many = "(table 2000 externref)".repeat(1000);
+        let layout = check(&format!("(module {many})"));
+        assert!(layout.regions.size < 2 << 20);
+    }
+
+    #[test]
+    fn globals_start_with_their_values() {
+        let wasm = wat::parse_str(
+            "(module (global i32 (i32.const -2)) (global v128 (v128.const i8x16 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16))
+                     (global (mut f64) (f64.const 1)) (func $f) (global funcref (ref.func $f)))",
+        )
+        .expect("the test's own module");
+        let module = ModuleInfo::read(&wasm).expect("valid");
+        let layout = Layout::new(&module).expect("small");
+        let image = layout.globals_image(&module);
+        assert_eq!(
+            image.len() as u32,
+            layout.regions.globals - InstanceHeader::SIZE
+        );
+        let cell = |index: u32| {
+            let distance = layout.globals.get(GlobalIndex::from_u32(index));
+            &image[(layout.regions.globals - distance) as usize..]
+        };
+        assert_eq!(cell(0)[..8], (-2i32 as u32 as u64).to_le_bytes());
+        assert_eq!(
+            cell(1)[..16],
+            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+        );
+        assert_eq!(cell(2)[..8], 1f64.to_le_bytes());
+        assert_eq!(
+            cell(3)[..8],
+            [0; 8],
+            "the address is known at instantiation"
+        );
     }
 }

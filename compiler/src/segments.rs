@@ -92,3 +92,90 @@ impl Image {
         self.bytes.extend_from_slice(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: u64 = 4096;
+
+    fn image(wat: &str) -> Image {
+        let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
+        let module = ModuleInfo::read(&wasm).unwrap_or_else(|error| panic!("{error}"));
+        static_image(&module, PAGE)
+    }
+
+    fn runs(image: &Image) -> Vec<(u32, u64, u64)> {
+        let run = |run: &ImageRun| (run.memory, run.memory_offset, run.len);
+        image.runs.iter().map(run).collect()
+    }
+
+    #[test]
+    fn later_segments_overwrite_earlier_ones() {
+        let image = image(
+            r#"(module (memory 1) (data (i32.const 4094) "abcd") (data (i32.const 4095) "XY"))"#,
+        );
+        assert_eq!(runs(&image), [(0, 0, 2 * PAGE)]);
+        assert_eq!(&image.bytes[4094..4098], b"aXYd");
+        assert_eq!(image.bytes.len() as u64, 2 * PAGE);
+    }
+
+    #[test]
+    fn pages_of_zeros_are_left_out() {
+        let zeros = "\\00".repeat(3 * PAGE as usize);
+        let image = image(&format!(
+            r#"(module (memory 1) (memory 1)
+                (data (i32.const 0) "a{zeros}b") (data (memory 1) (i32.const 65535) "c"))"#
+        ));
+        assert_eq!(
+            runs(&image),
+            [(0, 0, PAGE), (0, 3 * PAGE, PAGE), (1, 15 * PAGE, PAGE)]
+        );
+        let offsets: Vec<_> = image.runs.iter().map(|run| run.image_offset).collect();
+        assert_eq!(offsets, [0, PAGE, 2 * PAGE]);
+    }
+
+    #[test]
+    fn a_run_ends_with_its_memory() {
+        let image = image(r#"(module (memory 5000 (pagesize 1)) (data (i32.const 4998) "ab"))"#);
+        assert_eq!(runs(&image), [(0, PAGE, 5000 - PAGE)]);
+        assert_eq!(image.bytes.len() as u64, PAGE);
+    }
+
+    #[test]
+    fn what_may_trap_ends_folding() {
+        // The second segment traps; the third one must not be written.
+        let image = image(
+            r#"(module (memory 1)
+                (data (i32.const 0) "a") (data (i32.const 65536) "b") (data (i32.const 8192) "c"))"#,
+        );
+        assert_eq!(runs(&image), [(0, 0, PAGE)]);
+    }
+
+    #[test]
+    fn elements_come_before_data() {
+        let wat = |offset: &str| {
+            format!(
+                r#"(module (import "" "" (table 1 funcref)) (func $f) (memory 1)
+                    (elem (i32.const {offset}) $f) (data (i32.const 0) "a"))"#
+            )
+        };
+        assert_eq!(runs(&image(&wat("0"))), [(0, 0, PAGE)]);
+        assert_eq!(runs(&image(&wat("1"))), []);
+    }
+
+    #[test]
+    fn imported_memories_have_no_image() {
+        let image = image(r#"(module (import "" "" (memory 1)) (data (i32.const 0) "a"))"#);
+        assert_eq!(runs(&image), []);
+    }
+
+    #[test]
+    fn scattered_bytes_do_not_blow_up_the_image() {
+        let segments: String = (0..20_000)
+            .map(|n| format!("(data (i32.const {}) \"x\")", n * 65536))
+            .collect();
+        let image = image(&format!("(module (memory 65536) {segments})"));
+        assert!(image.bytes.len() < 100 << 20);
+    }
+}

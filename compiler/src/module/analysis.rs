@@ -229,3 +229,124 @@ fn refer(init: &Init<'_>, referred: &mut BTreeSet<FuncIndex>) -> wasmparser::Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether table 0 of a module is immutable.
+    #[track_caller]
+    fn is_immutable(items: &str) -> bool {
+        let index = if items.contains("table i64") {
+            "i64"
+        } else {
+            "i32"
+        };
+        let wat = format!(
+            r#"(module
+                (type $t (func))
+                {items}
+                (func $f) (func $g (param i32))
+                (func (call_indirect (type $t) ({index}.const 0))))"#
+        );
+        let wasm = wat::parse_str(&wat).unwrap_or_else(|error| panic!("{error}"));
+        let module = ModuleInfo::read(&wasm).unwrap_or_else(|error| panic!("{error}"));
+        let table = &module.tables[TableIndex::from_u32(0)];
+        assert_eq!(table.immutable.is_some(), !module.code_tables.is_empty());
+        table.immutable.is_some()
+    }
+
+    #[test]
+    fn tables_that_no_one_can_change() {
+        assert!(is_immutable("(table 2 funcref) (elem (i32.const 0) $f $g)"));
+        assert!(is_immutable("(table 2 funcref)"));
+        assert!(is_immutable(
+            "(table 2 funcref) (elem (i32.const 0) funcref (ref.null func))"
+        ));
+        assert!(is_immutable(
+            "(table i64 2 funcref) (elem (i64.const 1) $f)"
+        ));
+        assert!(is_immutable("(table 2 funcref) (func (drop (table.size)))"));
+        assert!(is_immutable("(table 2 (ref $t) (ref.func $f))"));
+        // Nobody names these in an instruction that reads them.
+        assert!(is_immutable(
+            "(table 2 funcref) (elem $e func $f) (func (elem.drop $e))"
+        ));
+    }
+
+    #[test]
+    fn tables_that_someone_can_change() {
+        let table = "(table 2 funcref) (elem (i32.const 0) $f)";
+        for code in [
+            "(table.set (i32.const 0) (ref.null func))",
+            "(drop (table.get (i32.const 0)))",
+            "(drop (table.grow (ref.null func) (i32.const 1)))",
+            "(table.fill (i32.const 0) (ref.null func) (i32.const 1))",
+            "(table.copy (i32.const 0) (i32.const 1) (i32.const 1))",
+            "(table.init $e (i32.const 0) (i32.const 0) (i32.const 1))",
+        ] {
+            assert!(
+                !is_immutable(&format!("{table} (elem $e func $f) (func {code})")),
+                "{code}"
+            );
+        }
+        assert!(!is_immutable(&format!("{table} (export \"t\" (table 0))")));
+        assert!(!is_immutable("(import \"\" \"\" (table 2 funcref))"));
+    }
+
+    #[test]
+    fn segments_that_may_trap_keep_tables_mutable() {
+        assert!(!is_immutable("(table 2 funcref) (elem (i32.const 2) $f)"));
+        assert!(!is_immutable("(table 2 funcref) (elem (i32.const -1) $f)"));
+        assert!(!is_immutable(
+            "(table i64 2 funcref) (elem (i64.const -1) $f)"
+        ));
+        assert!(is_immutable("(table 2 funcref) (elem (i32.const 2))"));
+        // A trap before the table is filled could be seen through a function that got out.
+        assert!(!is_immutable(
+            r#"(table 2 funcref) (table 1 funcref)
+               (elem (table 1) (i32.const 1) func $f) (elem (table 0) (i32.const 0) func $f)"#
+        ));
+        assert!(!is_immutable(
+            "(import \"\" \"\" (global i32)) (table 2 funcref) (elem (global.get 0) $f)"
+        ));
+    }
+
+    #[test]
+    fn types_that_mean_the_same_share_a_code_table() {
+        let wasm = wat::parse_str(
+            r#"(module (type $a (func (param i32))) (type $b (func (param i32))) (type $c (func))
+                (table 3 funcref) (func $f) (elem (i32.const 0) $f)
+                (func (call_indirect (type $a) (i32.const 0) (i32.const 0)))
+                (func (call_indirect (type $b) (i32.const 0) (i32.const 0)))
+                (func (call_indirect (type $c) (i32.const 0))))"#,
+        )
+        .expect("the test's own module");
+        let module = ModuleInfo::read(&wasm).expect("valid");
+        assert_eq!(module.code_tables.len(), 2);
+        let table = TableIndex::from_u32(0);
+        let code_table = |ty| module.code_table(table, TypeIndex::from_u32(ty));
+        assert_eq!(code_table(0), code_table(1));
+        assert_ne!(code_table(0), code_table(2));
+    }
+
+    #[test]
+    fn functions_that_can_be_referred_to_have_records() {
+        let wasm = wat::parse_str(
+            r#"(module (func $plain) (func $exported (export "e")) (func $in_code) (func $in_global)
+                (func $in_segment) (func $in_fixed_table)
+                (global funcref (ref.func $in_global))
+                (table $fixed 1 funcref) (elem (table $fixed) (i32.const 0) func $in_fixed_table)
+                (table $open (export "t") 1 funcref) (elem (table $open) (i32.const 0) func $in_segment)
+                (elem declare func $in_code) (func (drop (ref.func $in_code))))"#,
+        )
+        .expect("the test's own module");
+        let module = ModuleInfo::read(&wasm).expect("valid");
+        let needs: Vec<_> = module
+            .functions
+            .values()
+            .map(|f| f.needs_func_ref)
+            .collect();
+        assert_eq!(needs, [false, true, true, true, true, false, false]);
+    }
+}
