@@ -1,13 +1,15 @@
 //! Fuzzing, as a library: everything follows from a seed.
 //!
-//! - [`differential`]: a generated module is compiled by us and interpreted by `wasmi`; every
-//!   result, trap, host call, global, table length and memory must be the same.
-//! - [`damaged`]: a module with flipped, cut or repeated bytes is compiled; any answer but a
-//!   panic will do.
+//! - [`differential`]: a generated module, or two that are linked, are compiled by us and
+//!   interpreted by `wasmi`; every result, trap, host call, global, table and memory must be the
+//!   same.
+//! - [`damaged`]: a module with flipped, cut or repeated bytes is compiled; any answer on one line
+//!   will do.
 
 mod damage;
 mod detour;
 mod generate;
+mod link;
 mod plan;
 mod reference;
 mod rng;
@@ -43,8 +45,8 @@ pub struct Failure {
     pub variant: Option<Variant>,
     /// What differs.
     pub message: String,
-    /// The module.
-    pub wasm: Vec<u8>,
+    /// The modules.
+    pub modules: Vec<Vec<u8>>,
 }
 
 impl fmt::Display for Failure {
@@ -57,41 +59,67 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Compiles and runs the module of `seed`, and compares it with the reference interpreter.
+/// A module and what is done with it.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// The module.
+    pub wasm: Vec<u8>,
+    /// What is done with it.
+    pub plan: Plan,
+}
+
+/// Compiles and runs the modules of `seed`, and compares with the reference interpreter.
 /// `Ok(None)` where the seed makes no module that both can run.
 pub fn differential(seed: u64) -> Result<Option<Coverage>, Box<Failure>> {
     let mut rng = Rng::new(seed);
-    let Some(wasm) = generate::module(&mut rng) else {
+    let Some(scenes) = scenes(&mut rng) else {
         return Ok(None);
     };
     let variant = Variant::choose(&mut rng);
-    compare(&wasm, variant, rng).map_err(|message| {
+    compare(&scenes, variant).map_err(|message| {
         Box::new(Failure {
             seed,
             variant: Some(variant),
             message,
-            wasm,
+            modules: scenes.into_iter().map(|scene| scene.wasm).collect(),
         })
     })
 }
 
-/// Runs `wasm` by both, with arguments from `rng`.
-pub fn compare(wasm: &[u8], variant: Variant, mut rng: Rng) -> Result<Option<Coverage>, String> {
-    let Some(plan) = Plan::new(wasm, &mut rng) else {
+/// One module, or two of which the second imports from the first.
+fn scenes(rng: &mut Rng) -> Option<Vec<Scene>> {
+    let mut scenes = vec![Scene::new(generate::module(rng, None)?, rng)?];
+    if rng.below(3) == 0 {
+        let imports = link::imports_from(&scenes[0].plan);
+        let second = generate::module(rng, Some(imports)).and_then(|wasm| Scene::new(wasm, rng));
+        scenes.extend(second);
+    }
+    Some(scenes)
+}
+
+impl Scene {
+    /// `None` where the module needs what one engine lacks.
+    pub fn new(wasm: Vec<u8>, rng: &mut Rng) -> Option<Scene> {
+        let plan = Plan::new(&wasm, rng)?;
+        Some(Scene { wasm, plan })
+    }
+}
+
+/// Runs the scenes by both.
+pub fn compare(scenes: &[Scene], variant: Variant) -> Result<Option<Coverage>, String> {
+    let Some(expected) = reference::run(scenes)? else {
         return Ok(None);
     };
-    let Some(expected) = reference::run(wasm, &plan)? else {
-        return Ok(None);
-    };
-    let actual = subject::run(wasm, &plan, variant)?;
+    let actual = subject::run(scenes, variant)?;
     trace::compare(&expected, &actual)?;
     Ok(Some(expected.coverage()))
 }
 
-/// Compiles a damaged module. A panic of the compiler is the only failure.
+/// Compiles a damaged module. A panic of the compiler, an answer of more than one line and an
+/// object that the loader refuses are failures.
 pub fn damaged(seed: u64) -> Result<(), Box<Failure>> {
     let mut rng = Rng::new(seed);
-    let Some(mut wasm) = generate::module(&mut rng) else {
+    let Some(mut wasm) = generate::module(&mut rng, None) else {
         return Ok(());
     };
     damage::damage(&mut wasm, &mut rng);
@@ -101,7 +129,7 @@ pub fn damaged(seed: u64) -> Result<(), Box<Failure>> {
             seed,
             variant: Some(variant),
             message,
-            wasm,
+            modules: vec![wasm],
         })
     })
 }

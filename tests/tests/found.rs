@@ -2,7 +2,7 @@
 //! in the interpreter however it is compiled.
 
 use precast_compiler::OptLevel;
-use precast_tests::fuzz::{Rng, Variant, compare};
+use precast_tests::fuzz::{Rng, Scene, Variant, compare};
 
 /// Runs the module in every variant, with arguments from a few seeds.
 fn same(wat: &str) {
@@ -11,7 +11,9 @@ fn same(wat: &str) {
         for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
             let variant = Variant { cpu, opt };
             for seed in 0..10 {
-                match compare(&wasm, variant, Rng::new(seed)) {
+                let scene = Scene::new(wasm.clone(), &mut Rng::new(seed));
+                let scene = scene.expect("nothing that one engine lacks");
+                match compare(&[scene], variant) {
                     Ok(Some(_)) => {}
                     Ok(None) => panic!("the interpreter cannot run it"),
                     Err(difference) => panic!("{variant}: {difference}"),

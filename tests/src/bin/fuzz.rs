@@ -48,12 +48,14 @@ fn run_seeds(first: u64, count: u64) -> ExitCode {
 }
 
 fn report(failure: &Failure) {
-    let path = PathBuf::from(format!("target/fuzz/{}.wasm", failure.seed));
-    let saved =
-        std::fs::create_dir_all("target/fuzz").and_then(|()| std::fs::write(&path, &failure.wasm));
     println!("FOUND {failure}");
-    if saved.is_ok() {
-        println!("      the module is in {}", path.display());
+    for (number, wasm) in failure.modules.iter().enumerate() {
+        let path = PathBuf::from(format!("target/fuzz/{}.{number}.wasm", failure.seed));
+        let saved =
+            std::fs::create_dir_all("target/fuzz").and_then(|()| std::fs::write(&path, wasm));
+        if saved.is_ok() {
+            println!("      module {number} is in {}", path.display());
+        }
     }
 }
 

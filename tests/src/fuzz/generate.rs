@@ -7,11 +7,23 @@ use wasm_smith::{Config, Module};
 /// How many loop iterations and calls a module may make before it stops itself.
 const FUEL: u32 = 1000;
 
-/// A valid module that terminates, or none.
-pub(super) fn module(rng: &mut Rng) -> Option<Vec<u8>> {
+/// A valid module that terminates, or none. Where `imports` is a module, it imports only what that
+/// one does.
+pub(super) fn module(rng: &mut Rng, imports: Option<Vec<u8>>) -> Option<Vec<u8>> {
     let shape = rng.bytes(256);
     let mut config = Config::arbitrary(&mut Unstructured::new(&shape)).ok()?;
     restrict(&mut config, rng);
+    if imports.is_some() {
+        config.min_imports = 1;
+        config.max_imports = 20;
+        // Whatever the first module may have used.
+        config.simd_enabled = true;
+        config.memory64_enabled = true;
+        config.custom_page_sizes_enabled = true;
+        config.max_memories = 10;
+        config.max_tables = 10;
+    }
+    config.available_imports = imports;
     let len = 512 << rng.below(5);
     let bytes = rng.bytes(len);
     let mut module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;

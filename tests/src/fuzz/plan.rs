@@ -53,10 +53,10 @@ pub struct Signature {
     pub results: Vec<Kind>,
 }
 
-/// Something that the module imports.
+/// Something that a module imports or exports.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names are the specification's")]
-pub enum Import {
+pub enum Item {
     Func(Signature),
     Global {
         kind: Kind,
@@ -73,15 +73,11 @@ pub enum Import {
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Module name, name, and what it is. Names do not repeat.
-    pub imports: Vec<(String, String, Import)>,
+    pub imports: Vec<(String, String, Item)>,
+    /// Everything that it exports.
+    pub exports: Vec<(String, Item)>,
     /// Calls of exports: name, arguments, types of the results.
     pub calls: Vec<(String, Vec<Value>, Vec<Kind>)>,
-    /// Exported globals.
-    pub globals: Vec<String>,
-    /// Exported memories.
-    pub memories: Vec<String>,
-    /// Exported tables.
-    pub tables: Vec<String>,
 }
 
 impl Plan {
@@ -113,7 +109,10 @@ impl Plan {
 struct Declarations {
     types: Vec<Signature>,
     functions: Vec<u32>,
-    imports: Vec<(String, String, Import)>,
+    globals: Vec<Item>,
+    memories: Vec<Item>,
+    tables: Vec<Item>,
+    imports: Vec<(String, String, Item)>,
     exports: Vec<(String, ExternalKind, u32)>,
 }
 
@@ -142,6 +141,21 @@ impl Declarations {
                     self.functions.push(ty.ok()?);
                 }
             }
+            Payload::GlobalSection(globals) => {
+                for global in globals {
+                    self.globals.push(global_item(global.ok()?.ty)?);
+                }
+            }
+            Payload::MemorySection(memories) => {
+                for memory in memories {
+                    self.memories.push(Item::Memory(memory.ok()?));
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables {
+                    self.tables.push(table_item(table.ok()?.ty)?);
+                }
+            }
             Payload::ExportSection(exports) => {
                 for export in exports {
                     let export = export.ok()?;
@@ -158,21 +172,26 @@ impl Declarations {
         let what = match import.ty {
             TypeRef::Func(ty) => {
                 self.functions.push(ty);
-                Import::Func(self.types.get(ty as usize)?.clone())
+                Item::Func(self.types.get(ty as usize)?.clone())
             }
-            TypeRef::Global(ty) => Import::Global {
-                kind: Kind::new(ty.content_type)?,
-                mutable: ty.mutable,
-            },
-            TypeRef::Memory(ty) => Import::Memory(ty),
-            TypeRef::Table(ty) => Import::Table {
-                kind: Kind::new(ValType::Ref(ty.element_type))?,
-                ty,
-            },
+            TypeRef::Global(ty) => {
+                let item = global_item(ty)?;
+                self.globals.push(item.clone());
+                item
+            }
+            TypeRef::Memory(ty) => {
+                self.memories.push(Item::Memory(ty));
+                Item::Memory(ty)
+            }
+            TypeRef::Table(ty) => {
+                let item = table_item(ty)?;
+                self.tables.push(item.clone());
+                item
+            }
             _ => return None,
         };
         let (module, name) = (import.module.to_owned(), import.name.to_owned());
-        let taken = |(m, n, _): &(String, String, Import)| *m == module && *n == name;
+        let taken = |(m, n, _): &(String, String, Item)| *m == module && *n == name;
         if self.imports.iter().any(taken) {
             return None;
         }
@@ -182,31 +201,51 @@ impl Declarations {
 
     fn plan(self, rng: &mut Rng) -> Option<Plan> {
         let mut plan = Plan {
-            imports: self.imports,
+            imports: Vec::new(),
+            exports: Vec::new(),
             calls: Vec::new(),
-            globals: Vec::new(),
-            memories: Vec::new(),
-            tables: Vec::new(),
         };
-        for (name, kind, index) in self.exports {
-            match kind {
-                ExternalKind::Func | ExternalKind::FuncExact => {
-                    let ty = *self.functions.get(index as usize)?;
-                    let ty = self.types.get(ty as usize)?;
-                    for _ in 0..2 {
-                        let args = ty.params.iter().map(|kind| argument(*kind, rng));
-                        plan.calls
-                            .push((name.clone(), args.collect(), ty.results.clone()));
-                    }
+        for (name, kind, index) in &self.exports {
+            let item = self.item(*kind, *index as usize)?;
+            if let Item::Func(ty) = &item {
+                for _ in 0..2 {
+                    let args = ty.params.iter().map(|kind| argument(*kind, rng));
+                    plan.calls
+                        .push((name.clone(), args.collect(), ty.results.clone()));
                 }
-                ExternalKind::Global => plan.globals.push(name),
-                ExternalKind::Memory => plan.memories.push(name),
-                ExternalKind::Table => plan.tables.push(name),
-                ExternalKind::Tag => return None,
             }
+            plan.exports.push((name.clone(), item));
         }
+        plan.imports = self.imports;
         Some(plan)
     }
+
+    fn item(&self, kind: ExternalKind, index: usize) -> Option<Item> {
+        match kind {
+            ExternalKind::Func | ExternalKind::FuncExact => {
+                let ty = *self.functions.get(index)?;
+                Some(Item::Func(self.types.get(ty as usize)?.clone()))
+            }
+            ExternalKind::Global => self.globals.get(index).cloned(),
+            ExternalKind::Memory => self.memories.get(index).cloned(),
+            ExternalKind::Table => self.tables.get(index).cloned(),
+            ExternalKind::Tag => None,
+        }
+    }
+}
+
+fn global_item(ty: wasmparser::GlobalType) -> Option<Item> {
+    Some(Item::Global {
+        kind: Kind::new(ty.content_type)?,
+        mutable: ty.mutable,
+    })
+}
+
+fn table_item(ty: wasmparser::TableType) -> Option<Item> {
+    Some(Item::Table {
+        kind: Kind::new(ValType::Ref(ty.element_type))?,
+        ty,
+    })
 }
 
 /// A value that is often at an edge.

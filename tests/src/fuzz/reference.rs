@@ -1,7 +1,9 @@
 //! A run by the interpreter `wasmi`.
 
+use super::Scene;
 use super::detour;
-use super::plan::{Import, Kind, Plan, Signature};
+use super::link::FIRST;
+use super::plan::{Item, Kind, Plan, Signature};
 use super::trace::{self, Event, Trace, Value};
 use precast_abi::trap::TrapCode;
 use wasmi::errors::{ErrorKind, InstantiationError};
@@ -11,32 +13,61 @@ use wasmi::{
     Val, ValType,
 };
 
-/// Runs the plan. `Ok(None)` where the interpreter lacks something.
-pub(super) fn run(wasm: &[u8], plan: &Plan) -> Result<Option<Trace>, String> {
+/// Runs the scenes in one store. `Ok(None)` where the interpreter lacks something.
+pub(super) fn run(scenes: &[Scene]) -> Result<Option<Trace>, String> {
     let engine = Engine::new(&config());
-    let wasm = detour::around_select(wasm).map_err(text)?;
-    let Ok(module) = Module::new(&engine, &wasm) else {
-        return Ok(None);
-    };
     let mut store = Store::new(&engine, Trace::default());
-    let mut linker = Linker::new(&engine);
-    let mut imports = Vec::new();
-    for (number, (module, name, import)) in plan.imports.iter().enumerate() {
-        let value = provide(&mut store, number, import)?;
-        linker.define(module, name, value).map_err(text)?;
-        imports.push((format!("{module}.{name}"), value));
+    let mut modules = Vec::new();
+    for scene in scenes {
+        let wasm = detour::around_select(&scene.wasm).map_err(text)?;
+        let Ok(module) = Module::new(&engine, &wasm) else {
+            return Ok(None);
+        };
+        modules.push(module);
     }
-    match linker.instantiate_and_start(&mut store, &module) {
-        Ok(instance) => call_all(&mut store, instance, plan)?,
-        Err(error) => {
-            let code = trap_code(&error)?;
-            store.data_mut().push(Event::NotInstantiated(code));
+    let (mut imports, mut instances) = (Vec::new(), Vec::new());
+    for (Scene { plan, .. }, module) in scenes.iter().zip(&modules) {
+        let linker = link(&mut store, plan, instances.first(), &mut imports)?;
+        match linker.instantiate_and_start(&mut store, module) {
+            Ok(instance) => {
+                instances.push(instance);
+                call_all(&mut store, instance, plan)?;
+            }
+            Err(error) => {
+                let code = trap_code(&error)?;
+                store.data_mut().push(Event::NotInstantiated(code));
+                break;
+            }
         }
+    }
+    for (Scene { plan, .. }, instance) in scenes.iter().zip(instances) {
+        observe_exports(&mut store, instance, plan);
     }
     for (name, value) in imports {
         observe(&mut store, &name, value);
     }
     Ok(Some(store.into_data()))
+}
+
+/// Meets the imports of a plan: from the first instance, or from the host.
+fn link(
+    store: &mut Store<Trace>,
+    plan: &Plan,
+    first: Option<&Instance>,
+    imports: &mut Vec<(String, Extern)>,
+) -> Result<Linker<Trace>, String> {
+    let mut linker = Linker::new(store.engine());
+    for (number, (module, name, item)) in plan.imports.iter().enumerate() {
+        let value = match first {
+            Some(first) if module == FIRST => first
+                .get_export(&*store, name)
+                .ok_or("the first module lacks an export")?,
+            _ => provide(store, number, item)?,
+        };
+        linker.define(module, name, value).map_err(text)?;
+        imports.push((format!("{module}.{name}"), value));
+    }
+    Ok(linker)
 }
 
 fn config() -> Config {
@@ -70,17 +101,11 @@ fn call_all(store: &mut Store<Trace>, instance: Instance, plan: &Plan) -> Result
         store.data_mut().push(Event::Called(name.clone(), outcome));
         observe_exports(store, instance, plan);
     }
-    observe_exports(store, instance, plan);
     Ok(())
 }
 
 fn observe_exports(store: &mut Store<Trace>, instance: Instance, plan: &Plan) {
-    let names = plan
-        .globals
-        .iter()
-        .chain(&plan.memories)
-        .chain(&plan.tables);
-    for name in names {
+    for (name, _) in &plan.exports {
         if let Some(value) = instance.get_export(&*store, name) {
             observe(store, name, value);
         }
@@ -108,10 +133,10 @@ fn observe(store: &mut Store<Trace>, name: &str, value: Extern) {
     store.data_mut().push(event);
 }
 
-fn provide(store: &mut Store<Trace>, number: usize, import: &Import) -> Result<Extern, String> {
+fn provide(store: &mut Store<Trace>, number: usize, import: &Item) -> Result<Extern, String> {
     Ok(match import {
-        Import::Func(ty) => provide_func(store, number, ty.clone()).into(),
-        Import::Global { kind, mutable } => {
+        Item::Func(ty) => provide_func(store, number, ty.clone()).into(),
+        Item::Global { kind, mutable } => {
             let value = kind.value(number as u128 + 1);
             let value = from_value((&value, &val_type(*kind)));
             let mutability = if *mutable {
@@ -121,7 +146,7 @@ fn provide(store: &mut Store<Trace>, number: usize, import: &Import) -> Result<E
             };
             Global::new(store, value, mutability).into()
         }
-        Import::Memory(ty) => {
+        Item::Memory(ty) => {
             let mut builder = MemoryType::builder();
             builder
                 .memory64(ty.memory64)
@@ -133,7 +158,7 @@ fn provide(store: &mut Store<Trace>, number: usize, import: &Import) -> Result<E
             let ty = builder.build().map_err(text)?;
             Memory::new(store, ty).map_err(text)?.into()
         }
-        Import::Table { kind, ty } => {
+        Item::Table { kind, ty } => {
             let (element, null) = match kind {
                 Kind::FuncRef => (RefType::Func, Ref::Func(Nullable::Null)),
                 _ => (RefType::Extern, Ref::Extern(Nullable::Null)),

@@ -1,6 +1,8 @@
 //! A run by us: compiled, mapped, called.
 
-use super::plan::{Import, Kind, Plan, Signature};
+use super::Scene;
+use super::link::FIRST;
+use super::plan::{Item, Kind, Plan, Signature};
 use super::rng::Rng;
 use super::trace::{self, Event, Trace, Value};
 use crate::trusted::{self, Refusal};
@@ -72,28 +74,53 @@ fn open(wasm: &[u8], variant: Variant) -> Result<Result<Module, Refusal>, String
         .map_err(|_| "the compiler panicked".to_owned())
 }
 
-/// Runs the plan.
-pub(super) fn run(wasm: &[u8], plan: &Plan, variant: Variant) -> Result<Trace, String> {
-    let module = open(wasm, variant)?.map_err(text)?;
+/// Runs the scenes in one store.
+pub(super) fn run(scenes: &[Scene], variant: Variant) -> Result<Trace, String> {
     let mut store = Store::new(Trace::default());
-    let mut linker = Linker::new();
-    let mut imports = Vec::new();
-    for (number, (module, name, import)) in plan.imports.iter().enumerate() {
-        let value = provide(&mut store, number, import)?;
-        linker.define(&store, module, name, value).map_err(text)?;
-        imports.push((format!("{module}.{name}"), value));
-    }
-    match linker.instantiate(&mut store, &module) {
-        Ok(instance) => call_all(&mut store, instance, plan)?,
-        Err(error) => {
-            let code = trap_code(&error)?;
-            store.data_mut().push(Event::NotInstantiated(code));
+    let (mut imports, mut instances) = (Vec::new(), Vec::new());
+    for Scene { wasm, plan } in scenes {
+        let module = open(wasm, variant)?.map_err(text)?;
+        let linker = link(&mut store, plan, instances.first(), &mut imports)?;
+        match linker.instantiate(&mut store, &module) {
+            Ok(instance) => {
+                instances.push(instance);
+                call_all(&mut store, instance, plan)?;
+            }
+            Err(error) => {
+                let code = trap_code(&error)?;
+                store.data_mut().push(Event::NotInstantiated(code));
+                break;
+            }
         }
+    }
+    for (Scene { plan, .. }, instance) in scenes.iter().zip(instances) {
+        observe_exports(&mut store, instance, plan)?;
     }
     for (name, value) in imports {
         observe(&mut store, &name, value)?;
     }
     Ok(store.into_data())
+}
+
+/// Meets the imports of a plan: from the first instance, or from the host.
+fn link(
+    store: &mut Store<Trace>,
+    plan: &Plan,
+    first: Option<&Instance>,
+    imports: &mut Vec<(String, Extern)>,
+) -> Result<Linker<Trace>, String> {
+    let mut linker = Linker::new();
+    for (number, (module, name, item)) in plan.imports.iter().enumerate() {
+        let value = match first {
+            Some(first) if module == FIRST => first
+                .export(&*store, name)
+                .ok_or("the first module lacks an export")?,
+            _ => provide(store, number, item)?,
+        };
+        linker.define(&*store, module, name, value).map_err(text)?;
+        imports.push((format!("{module}.{name}"), value));
+    }
+    Ok(linker)
 }
 
 fn call_all(store: &mut Store<Trace>, instance: Instance, plan: &Plan) -> Result<(), String> {
@@ -111,7 +138,7 @@ fn call_all(store: &mut Store<Trace>, instance: Instance, plan: &Plan) -> Result
         store.data_mut().push(Event::Called(name.clone(), outcome));
         observe_exports(store, instance, plan)?;
     }
-    observe_exports(store, instance, plan)
+    Ok(())
 }
 
 fn observe_exports(
@@ -119,12 +146,7 @@ fn observe_exports(
     instance: Instance,
     plan: &Plan,
 ) -> Result<(), String> {
-    let names = plan
-        .globals
-        .iter()
-        .chain(&plan.memories)
-        .chain(&plan.tables);
-    for name in names {
+    for (name, _) in &plan.exports {
         if let Some(value) = instance.export(&*store, name) {
             observe(store, name, value)?;
         }
@@ -157,17 +179,17 @@ fn observe(store: &mut Store<Trace>, name: &str, value: Extern) -> Result<(), St
     Ok(())
 }
 
-fn provide(store: &mut Store<Trace>, number: usize, import: &Import) -> Result<Extern, String> {
+fn provide(store: &mut Store<Trace>, number: usize, import: &Item) -> Result<Extern, String> {
     Ok(match import {
-        Import::Func(ty) => Extern::Func(provide_func(store, number, ty.clone())),
-        Import::Global { kind, mutable } => {
+        Item::Func(ty) => Extern::Func(provide_func(store, number, ty.clone())),
+        Item::Global { kind, mutable } => {
             let value = kind.value(number as u128 + 1);
             let ty = val_type(*kind);
             let value = from_value((&value, &ty));
             let ty = GlobalType::new(ty, *mutable);
             Extern::Global(Global::new(store, ty, value).map_err(text)?)
         }
-        Import::Memory(ty) => {
+        Item::Memory(ty) => {
             let ty = MemoryType {
                 min: ty.initial,
                 max: ty.maximum,
@@ -177,7 +199,7 @@ fn provide(store: &mut Store<Trace>, number: usize, import: &Import) -> Result<E
             };
             Extern::Memory(Memory::new(store, ty).map_err(text)?)
         }
-        Import::Table { kind, ty } => {
+        Item::Table { kind, ty } => {
             let ty = TableType {
                 element: ref_type(*kind),
                 min: ty.initial,
