@@ -2,6 +2,7 @@
 //! view, and looking at everything in it never crashes.
 
 use precast::object::{Damage, ObjectView, OpenError};
+use precast::{Error, Limits, Linker, Module, Store};
 use precast_abi::object::{MAGIC, ObjectHeader};
 use precast_compiler::{Options, compile};
 use std::mem::offset_of;
@@ -38,6 +39,15 @@ const MODULE: &str = r#"
   (func (export "many") (result i32 i64 f32 f64) (i32.const 1) (i64.const 2) (f32.const 3) (f64.const 4))
   (func (export "ref") (result funcref) (ref.func $div))
   (@custom "note" "kept")
+)"#;
+
+/// What the sample imports.
+const ENVIRONMENT: &str = r#"
+(module
+  (func (export "log") (param i32))
+  (global (export "limit") i64 (i64.const 9))
+  (memory (export "shared") 1)
+  (table (export "others") 2 funcref)
 )"#;
 
 fn sample() -> Vec<u8> {
@@ -190,6 +200,68 @@ fn random_bytes_in_metadata_are_an_error_and_no_crash() {
         noticed += u32::from(!matches!(look(&damaged), Ok(Ok(()))));
     }
     assert!(noticed > 1000, "{noticed} of 2000 noticed");
+}
+
+/// Opens an object for execution, and makes an instance of it.
+fn instantiate(object: &[u8], environment: &Module) -> Result<(), Error> {
+    let limits = Limits {
+        memory_bytes: 1 << 24,
+        table_elements: 10_000,
+        instances: 10,
+    };
+    let mut store = Store::with_limits((), limits);
+    let mut linker = Linker::new();
+    let environment = linker.instantiate(&mut store, environment)?;
+    linker.instance(&store, "env", environment)?;
+    // SAFETY: the code is as the compiler made it. Only metadata is damaged, of which none that
+    // says where `init` is; and nothing else is called.
+    let module = unsafe { Module::from_bytes(object) }?;
+    let _ = (
+        module.imports(),
+        module.exports(),
+        module.name(),
+        module.custom_section("note"),
+    );
+    linker.instantiate(&mut store, &module).map(drop)
+}
+
+#[test]
+fn instances_of_damaged_objects_are_an_error_and_no_crash() {
+    let object = sample();
+    let environment = wat::parse_str(ENVIRONMENT).expect("well-formed");
+    let environment = compile(&environment, &Options::default())
+        .expect("it compiles")
+        .bytes;
+    // SAFETY: the compiler made this a line ago.
+    let environment = unsafe { Module::from_bytes(&environment) }.expect("it is whole");
+    instantiate(&object, &environment).expect("the whole object can be instantiated");
+    let header = metadata_start(&object);
+    let records = header + size_of::<ObjectHeader>();
+    let metadata_size = ObjectView::parse(&object)
+        .expect("it is whole")
+        .metadata()
+        .header()
+        .metadata_size;
+    let layout = header + offset_of!(ObjectHeader, layout);
+    let mut random = Random(0x853c_49e6_748f_ea9b);
+    let mut refused = 0;
+    for round in 0..600 {
+        let mut damaged = object.clone();
+        for _ in 0..1 + random.below(3) {
+            let at = match round % 3 {
+                0 => layout + random.below(24),
+                _ => records + random.below(metadata_size as usize - size_of::<ObjectHeader>()),
+            };
+            // Numbers that nearly fit are the dangerous ones.
+            damaged[at] = match random.below(3) {
+                0 => random.next() as u8,
+                1 => damaged[at].wrapping_add(4),
+                _ => damaged[at] ^ 1 << random.below(8),
+            };
+        }
+        refused += u32::from(instantiate(&damaged, &environment).is_err());
+    }
+    assert!(refused > 200, "{refused} of 600 refused");
 }
 
 #[test]
