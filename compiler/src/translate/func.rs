@@ -31,7 +31,7 @@ pub(crate) fn translate_function(
 
 /// A function that grows beyond this many values is refused. (Blocks with a thousand parameters
 /// make a few bytes of wasm that large.)
-const MAX_VALUES: usize = if cfg!(test) { 1 << 20 } else { 1 << 24 };
+const MAX_VALUES: usize = if cfg!(test) { 1 << 20 } else { 1 << 23 };
 
 /// The error for a body that cannot be read again, though it was validated before.
 pub(super) fn damaged(error: wasmparser::Error) -> CompileError {
