@@ -114,9 +114,11 @@ pub struct ObjectHeader {
     pub imports: Span,
     /// The [`ExportRecord`]s, ordered by name (as bytes), for binary search.
     pub exports: Span,
-    /// The [`ElementRecord`]s: the element segment index space.
+    /// The [`ElementRecord`]s: the element segment index space, up to the last one that anyone
+    /// can read.
     pub elements: Span,
-    /// The [`DataRecord`]s: the data segment index space.
+    /// The [`DataRecord`]s: the data segment index space, up to the last one that anyone can
+    /// read.
     pub data: Span,
     /// The [`ImageRun`]s.
     pub image_runs: Span,

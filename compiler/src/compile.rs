@@ -76,6 +76,9 @@ pub(crate) struct Worker {
     context: Context,
 }
 
+/// CLIF instructions of a function whose allocations are not worth keeping.
+const MANY_INSTRUCTIONS: usize = 50_000;
+
 impl Worker {
     pub(crate) fn new() -> Worker {
         Worker {
@@ -90,6 +93,9 @@ impl Worker {
         env: &Env<'_>,
         unit: Unit,
     ) -> Result<&mut Context, CompileError> {
+        if self.context.func.dfg.num_insts() > MANY_INSTRUCTIONS {
+            *self = Worker::new();
+        }
         self.context.clear();
         let out = &mut self.context.func;
         match unit {

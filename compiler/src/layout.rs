@@ -201,8 +201,8 @@ impl Layout {
         cursor: &mut Cursor,
     ) -> Result<(), CompileError> {
         self.regions.type_ids = cursor.take(module.types.len() as u64 * 4, 8)?;
-        self.regions.data_dropped = cursor.take(module.data.len() as u64, 8)?;
-        self.regions.elem_dropped = cursor.take(module.elements.len() as u64, 8)?;
+        self.regions.data_dropped = cursor.take(module.data_at_run_time() as u64, 8)?;
+        self.regions.elem_dropped = cursor.take(module.elements_at_run_time() as u64, 8)?;
         Ok(())
     }
 

@@ -363,8 +363,9 @@ impl Builder {
     /// Segments that can still be read, and the initial image.
     fn encode_segments(&mut self, source: &Source<'_>) -> Result<(), CompileError> {
         let module = source.module;
-        let mut elements = Vec::with_capacity(module.elements.len());
-        for (index, segment) in module.elements.iter() {
+        let known = module.elements_at_run_time();
+        let mut elements = Vec::with_capacity(known);
+        for (index, segment) in module.elements.iter().take(known) {
             let needed = match segment.mode {
                 ElementMode::Passive => segment.used,
                 ElementMode::Declared => false,
@@ -387,8 +388,9 @@ impl Builder {
                 len,
             });
         }
-        let mut data = Vec::with_capacity(module.data.len());
-        for segment in module.data.values() {
+        let known = module.data_at_run_time();
+        let mut data = Vec::with_capacity(known);
+        for segment in module.data.values().take(known) {
             let bytes = self.blob(readable_bytes(segment), 1)?;
             data.push(DataRecord { bytes });
         }

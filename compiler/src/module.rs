@@ -335,6 +335,14 @@ pub(crate) struct DataSegment<'a> {
     pub(crate) folded: bool,
 }
 
+impl DataSegment<'_> {
+    /// Whether instances copy from it, at instantiation or later.
+    pub(crate) fn needed_at_run_time(&self) -> bool {
+        let active = matches!(self.mode, DataMode::Active { .. });
+        self.used || (active && !self.folded)
+    }
+}
+
 /// When the bytes of a segment are copied.
 pub(crate) enum DataMode<'a> {
     /// By `memory.init`.
@@ -368,6 +376,20 @@ impl<'a> ModuleInfo<'a> {
         let ty = self.canonical(ty);
         let key = CodeTable { table, ty };
         Some(self.code_tables.binary_search(&key).ok()? as u32)
+    }
+
+    /// How many data segments instances know of: all up to the last one that is needed.
+    pub(crate) fn data_at_run_time(&self) -> usize {
+        let needed = |segment: &DataSegment<'_>| segment.needed_at_run_time();
+        let last = self.data.values().rposition(needed);
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// How many element segments instances know of: all up to the last one that is needed.
+    pub(crate) fn elements_at_run_time(&self) -> usize {
+        let needed = |segment: &ElementSegment<'_>| segment.needed_at_run_time();
+        let last = self.elements.values().rposition(needed);
+        last.map_or(0, |last| last + 1)
     }
 
     /// The name that a function has for its users: in the name section, or of its first export.
