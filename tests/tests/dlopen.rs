@@ -114,7 +114,13 @@ fn link_and_run(dir: &Path, pick: u64, flags: &[&str]) {
     let output = Command::new("cc")
         .current_dir(dir)
         .arg(format!("-DPICK={pick}"))
-        .args(["-Wl,--fatal-warnings", "-o", "program", "program.c", "sample.o"])
+        .args([
+            "-Wl,--fatal-warnings",
+            "-o",
+            "program",
+            "program.c",
+            "sample.o",
+        ])
         .args(flags)
         .output()
         .expect("a C compiler");

@@ -266,6 +266,28 @@ fn links(text: &str) -> Vec<(usize, &str)> {
 }
 
 #[test]
+fn the_abi_is_the_one_that_is_documented() {
+    let sources: String = rust_files()
+        .iter()
+        .filter(|file| file.path.starts_with("abi/src/"))
+        .map(|file| format!("{}\n{}", file.path, file.text))
+        .collect();
+    // FNV-1a: to notice changes, not attackers.
+    let hash = sources
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+    let page = fs::read_to_string(root().join("docs/abi.md")).expect("a page");
+    let line = format!("ABI sources: `{hash:016x}`");
+    assert!(
+        page.lines().any(|found| found == line),
+        "the crate `abi` has changed: bring docs/abi.md up to date (and the version, unless it \
+         is words only), and make its last line: {line}"
+    );
+}
+
+#[test]
 fn files_that_the_documentation_names_exist() {
     let root = root();
     let top: BTreeSet<String> = fs::read_dir(&root)

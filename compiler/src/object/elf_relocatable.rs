@@ -52,6 +52,9 @@ impl Writer {
         let metadata = section(StandardSegment::Data, ".precast", data);
         let image = section(StandardSegment::Data, ".precast.image", data);
         let unwind = section(StandardSegment::Data, ".eh_frame", data);
+        // Says to linkers that nothing here needs an executable stack.
+        let metadata_kind = SectionKind::Metadata;
+        section(StandardSegment::Data, ".note.GNU-stack", metadata_kind);
         Writer {
             object,
             text,
