@@ -9,7 +9,9 @@ const ADD: &str = r#"(module
 #[test]
 fn a_typed_call_takes_and_gives_numbers() {
     let mut store = Store::new(());
-    let add = instance(&mut store, ADD).func::<(i32, i32), i32>(&store, "add").unwrap();
+    let add = instance(&mut store, ADD)
+        .func::<(i32, i32), i32>(&store, "add")
+        .unwrap();
     assert_eq!(add.call(&mut store, (2, 40)).unwrap(), 42);
     assert_eq!(add.call(&mut store, (i32::MAX, 1)).unwrap(), i32::MIN);
 }
@@ -37,8 +39,13 @@ fn every_type_crosses_both_ways() {
     all.call(&mut store, &arguments, &mut results).unwrap();
     results.reverse();
     assert_eq!(format!("{results:?}"), format!("{arguments:?}"));
-    let Val::ExternRef(Some(back)) = results[6] else { panic!("{results:?}") };
-    assert_eq!(back.data(&store).unwrap().downcast_ref::<&str>(), Some(&"something"));
+    let Val::ExternRef(Some(back)) = results[6] else {
+        panic!("{results:?}")
+    };
+    assert_eq!(
+        back.data(&store).unwrap().downcast_ref::<&str>(),
+        Some(&"something")
+    );
 }
 
 #[test]
@@ -47,7 +54,9 @@ fn many_results_come_in_order() {
         local.get 0 i64.const 2 f32.const 3 f64.const 4 i32.const 5 i32.const 6 i32.const 7 i64.const 8))"#;
     let mut store = Store::new(());
     type Results = (i32, i64, f32, f64, i32, i32, i32, i64);
-    let f = instance(&mut store, text).func::<i32, Results>(&store, "f").unwrap();
+    let f = instance(&mut store, text)
+        .func::<i32, Results>(&store, "f")
+        .unwrap();
     assert_eq!(f.call(&mut store, 1).unwrap(), (1, 2, 3.0, 4.0, 5, 6, 7, 8));
 }
 
@@ -56,21 +65,39 @@ fn a_function_of_another_type_is_an_error() {
     let mut store = Store::new(());
     let instance = instance(&mut store, ADD);
     for error in [
-        instance.func::<(i32, i64), i32>(&store, "add").map(|_| ()).unwrap_err(),
-        instance.func::<(i32, i32), ()>(&store, "add").map(|_| ()).unwrap_err(),
-        instance.func::<i32, i32>(&store, "add").map(|_| ()).unwrap_err(),
+        instance
+            .func::<(i32, i64), i32>(&store, "add")
+            .map(|_| ())
+            .unwrap_err(),
+        instance
+            .func::<(i32, i32), ()>(&store, "add")
+            .map(|_| ())
+            .unwrap_err(),
+        instance
+            .func::<i32, i32>(&store, "add")
+            .map(|_| ())
+            .unwrap_err(),
     ] {
-        assert!(matches!(error, Error::Use(UseError::FuncType { .. })), "{error}");
+        assert!(
+            matches!(error, Error::Use(UseError::FuncType { .. })),
+            "{error}"
+        );
     }
     let missing = instance.func::<(), ()>(&store, "sub").unwrap_err();
     assert_eq!(missing.to_string(), "there is no export `sub`");
     let add = instance.export(&store, "add").unwrap().func().unwrap();
     let mut result = [Val::I64(0)];
-    let bad = add.call(&mut store, &[Val::I32(1), Val::I64(1)], &mut result).unwrap_err();
+    let bad = add
+        .call(&mut store, &[Val::I32(1), Val::I64(1)], &mut result)
+        .unwrap_err();
     assert_eq!(bad.to_string(), "expected a value of type i32, found i64");
-    let bad = add.call(&mut store, &[Val::I32(1)], &mut result).unwrap_err();
+    let bad = add
+        .call(&mut store, &[Val::I32(1)], &mut result)
+        .unwrap_err();
     assert_eq!(bad.to_string(), "expected 2 parameters, found 1");
-    let bad = add.call(&mut store, &[Val::I32(1); 2], &mut []).unwrap_err();
+    let bad = add
+        .call(&mut store, &[Val::I32(1); 2], &mut [])
+        .unwrap_err();
     assert_eq!(bad.to_string(), "expected 1 results, found 0");
 }
 
@@ -98,7 +125,9 @@ fn handles_of_another_store_are_refused() {
 #[test]
 fn functions_of_the_host_can_be_called_by_the_host() {
     let mut store = Store::new(5);
-    let wrapped = Func::wrap(&mut store, |caller: precast::Caller<'_, i32>, x: i32| caller.data() + x);
+    let wrapped = Func::wrap(&mut store, |caller: precast::Caller<'_, i32>, x: i32| {
+        caller.data() + x
+    });
     let typed = wrapped.typed::<i32, i32>(&store).unwrap();
     assert_eq!(typed.call(&mut store, 37).unwrap(), 42);
     let ty = FuncType::new([ValType::F64; 10], [ValType::F32, ValType::V128]);
@@ -108,7 +137,9 @@ fn functions_of_the_host_can_be_called_by_the_host() {
         Ok(())
     });
     let mut results = [Val::I32(0); 2];
-    dynamic.call(&mut store, &[Val::F64(2.5f64.to_bits()); 10], &mut results).unwrap();
+    dynamic
+        .call(&mut store, &[Val::F64(2.5f64.to_bits()); 10], &mut results)
+        .unwrap();
     assert_eq!((results[0].f32(), results[1].v128()), (Some(2.5), Some(9)));
     assert_eq!(dynamic.ty(&store).unwrap(), ty);
 }
@@ -116,7 +147,9 @@ fn functions_of_the_host_can_be_called_by_the_host() {
 #[test]
 fn a_store_may_move_between_threads_between_calls() {
     let mut store = Store::new(());
-    let add = instance(&mut store, ADD).func::<(i32, i32), i32>(&store, "add").unwrap();
+    let add = instance(&mut store, ADD)
+        .func::<(i32, i32), i32>(&store, "add")
+        .unwrap();
     for i in 0..20 {
         store = std::thread::spawn(move || {
             assert_eq!(add.call(&mut store, (i, 1)).unwrap(), i + 1);
