@@ -24,7 +24,7 @@ pub(super) fn module(rng: &mut Rng, imports: Option<Vec<u8>>) -> Option<Vec<u8>>
         config.max_tables = 10;
     }
     config.available_imports = imports;
-    let len = 512 << rng.below(5);
+    let len = 512 << rng.pick(&[0, 1, 2, 3, 3, 4, 4, 5, 6]);
     let bytes = rng.bytes(len);
     let mut module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
     module.ensure_termination(FUEL).ok()?;
@@ -63,7 +63,7 @@ fn restrict(config: &mut Config, rng: &mut Rng) {
     config.min_funcs = 1;
     config.max_funcs = 12;
     config.max_imports = 6;
-    config.max_instructions = 60 + rng.below(400);
+    config.max_instructions = rng.pick(&[60, 120, 250, 500, 500, 1000, 3000]);
     config.max_memories = 1 + rng.below(3);
     config.max_tables = 1 + rng.below(3);
     config.max_memory32_bytes = 4 << 16;

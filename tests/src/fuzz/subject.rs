@@ -25,10 +25,13 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// One of all that any x86-64 machine of the last ten years can run.
+    /// One of all that this machine can run.
     pub fn choose(rng: &mut Rng) -> Variant {
+        let v3 = Cpu::X86_64_V3.features();
+        let has_v3 = Cpu::native().features() & v3 == v3;
+        let v3 = if has_v3 { "x86-64-v3" } else { "x86-64-v2" };
         Variant {
-            cpu: rng.pick(&["baseline", "x86-64-v2", "native", "native"]),
+            cpu: rng.pick(&["baseline", "x86-64-v2", v3, "native"]),
             opt: rng.pick(&[
                 OptLevel::None,
                 OptLevel::Speed,
