@@ -4,3 +4,4 @@ pub mod fuzz;
 pub mod guest;
 pub mod spec;
 pub mod trusted;
+pub mod wasi;

@@ -195,7 +195,7 @@ pub(crate) fn fd_allocate(
 ) -> Result<()> {
     let descriptor = ctx.table.get(fd)?;
     let host = file(descriptor)?;
-    changeable(descriptor, Rights::FD_ALLOCATE)?;
+    changeable(descriptor, Rights::FD_ALLOCATE, Errno::Badf)?;
     let end = offset.checked_add(length).ok_or(Errno::Fbig)?;
     if length == 0 {
         return Err(Errno::Inval);
@@ -246,7 +246,7 @@ pub(crate) fn fd_filestat_set_size(
 ) -> Result<()> {
     let descriptor = ctx.table.get(fd)?;
     let host = file(descriptor)?;
-    changeable(descriptor, Rights::FD_FILESTAT_SET_SIZE)?;
+    changeable(descriptor, Rights::FD_FILESTAT_SET_SIZE, Errno::Inval)?;
     if i64::try_from(size).is_err() {
         return Err(Errno::Fbig);
     }
@@ -263,7 +263,7 @@ pub(crate) fn fd_filestat_set_times(
 ) -> Result<()> {
     let times = times(accessed, modified, flags)?;
     let descriptor = ctx.table.get(fd)?;
-    changeable(descriptor, Rights::FD_FILESTAT_SET_TIMES)?;
+    changeable(descriptor, Rights::FD_FILESTAT_SET_TIMES, Errno::Notcapable)?;
     let host = descriptor.host().ok_or(Errno::Badf)?;
     Ok(rustix::fs::futimens(host, &times)?)
 }
@@ -279,15 +279,20 @@ fn file(descriptor: &Descriptor) -> Result<std::os::fd::BorrowedFd<'_>> {
     }
 }
 
-/// Whether a file may be changed: its rights suffice, and it did not come through a read-only directory.
-fn changeable(descriptor: &Descriptor, needed: Rights) -> Result<()> {
+/// Whether a file may be changed: its rights suffice, and it did not come through a read-only
+/// directory. What POSIX says of a file that was not opened for writing is said here too.
+fn changeable(descriptor: &Descriptor, needed: Rights, not_writable: Errno) -> Result<()> {
     if descriptor.read_only() {
         return Err(Errno::Rofs);
     }
-    if !descriptor.rights.has(needed) {
-        return Err(Errno::Notcapable);
+    if descriptor.rights.has(needed) {
+        return Ok(());
     }
-    Ok(())
+    if descriptor.rights.has(Rights::FD_WRITE) {
+        Err(Errno::Notcapable)
+    } else {
+        Err(not_writable)
+    }
 }
 
 /// The times to set: given, now, or as they are.
