@@ -24,7 +24,7 @@ use crate::memory::{Home, MemoryEntity, capacity_for, shift};
 use crate::module::{FuncRefSite, Module, memory_type, table_type};
 use crate::object::{Damage, Fault, Metadata, Part};
 use crate::slot::{Slot, SlotPlan};
-use crate::store::{StoreCore, StoreMut};
+use crate::store::{Fixed, StoreCore, StoreMut};
 use crate::sys::{self, Access};
 use crate::table::{Storage, TableEntity, element_size};
 use crate::types::TypeId;
@@ -42,7 +42,7 @@ pub(crate) struct InstanceData {
     /// Imported functions.
     pub(crate) functions: Box<[Func]>,
     /// Host functions made for its imports.
-    _hosts: Vec<Box<HostBox>>,
+    _hosts: Fixed<HostBox>,
     /// Records of functions that generated code has no record for, made when the host asks.
     extra: Mutex<HashMap<u32, Box<FuncRef>>>,
 }
@@ -71,7 +71,7 @@ struct Imports {
     tables: Vec<u32>,
     memories: Vec<u32>,
     globals: Vec<Global>,
-    hosts: Vec<Box<HostBox>>,
+    hosts: Fixed<HostBox>,
 }
 
 /// Runs of the image up to this many bytes are copied: mapping them costs more.
@@ -393,7 +393,7 @@ fn make_memories(
             )
         } else {
             let limit = core.options.limits.memory_bytes;
-            let (reservation, capacity) = MemoryEntity::new(ty, limit)?;
+            let (reservation, capacity) = MemoryEntity::reserve(ty, limit)?;
             let base = reservation.base().as_ptr().expose_provenance();
             (Home::Own(reservation), capacity, base)
         };

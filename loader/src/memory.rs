@@ -74,8 +74,8 @@ pub(crate) fn shift(pages: u64, log2: u32) -> Option<u64> {
 }
 
 impl MemoryEntity {
-    /// A memory in a reservation of its own, zeroed, of its least size.
-    pub(crate) fn new(ty: MemoryType, limit: u64) -> Result<(Reservation, u64), SystemError> {
+    /// A reservation for a memory of its own, zeroed, of its least size; and its capacity.
+    pub(crate) fn reserve(ty: MemoryType, limit: u64) -> Result<(Reservation, u64), SystemError> {
         let least = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
         let mut capacity = capacity_for(&ty, limit);
         loop {
@@ -206,7 +206,7 @@ impl Memory {
         let bytes = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
         core.take_memory(bytes)?;
         let limit = core.options.limits.memory_bytes;
-        let (reservation, capacity) = match MemoryEntity::new(ty, limit) {
+        let (reservation, capacity) = match MemoryEntity::reserve(ty, limit) {
             Ok(made) => made,
             Err(error) => {
                 core.memory_bytes -= bytes;

@@ -85,14 +85,18 @@ pub struct StoreCore {
     pub(crate) instances: Vec<InstanceData>,
     pub(crate) memories: Vec<MemoryEntity>,
     pub(crate) tables: Vec<TableEntity>,
-    /// Globals of the host's own. Boxed: their addresses are handed out.
-    pub(crate) globals: Vec<Box<std::cell::UnsafeCell<Cell>>>,
+    /// Globals of the host's own.
+    pub(crate) globals: Fixed<std::cell::UnsafeCell<Cell>>,
     /// Functions of the host's own that belong to no instance.
-    pub(crate) host_funcs: Vec<Box<HostBox>>,
+    pub(crate) host_funcs: Fixed<HostBox>,
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
     /// Host functions whose types no module of the store has had a stub for yet.
     pub(crate) without_stub: Vec<(TypeId, NonNull<FuncRef>)>,
 }
+
+/// Values that guest code knows by their addresses: they stay where they are.
+#[allow(clippy::vec_box, reason = "a vector moves its elements when it grows")]
+pub(crate) type Fixed<T> = Vec<Box<T>>;
 
 #[repr(C)]
 pub(crate) struct StoreInner<T> {
@@ -347,11 +351,6 @@ impl<'a, T: 'static> StoreMut<'a, T> {
     #[inline]
     pub(crate) fn core_mut(&mut self) -> &mut StoreCore {
         // SAFETY: the file's invariant; the borrow is exclusive.
-        unsafe { &mut (*self.inner.as_ptr()).core }
-    }
-
-    pub(crate) fn into_core_mut(self) -> &'a mut StoreCore {
-        // SAFETY: the file's invariant; the borrow `'a` is exclusive and is used up.
         unsafe { &mut (*self.inner.as_ptr()).core }
     }
 

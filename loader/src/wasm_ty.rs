@@ -302,6 +302,7 @@ macro_rules! tuples {
                         value
                     };
                 )*
+                #[allow(clippy::unused_unit, reason = "there may be none")]
                 ($($arg,)*)
             }
         }
