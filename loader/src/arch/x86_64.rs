@@ -227,7 +227,10 @@ global_asm!(
     elem_drop = sym runtime::elem_drop,
 );
 
-#[allow(improper_ctypes, reason = "the assembly uses addresses and the fields it knows only")]
+#[allow(
+    improper_ctypes,
+    reason = "the assembly uses addresses and the fields it knows only"
+)]
 unsafe extern "C" {
     safe static precast_crossings_start: u8;
     safe static precast_crossings_end: u8;
