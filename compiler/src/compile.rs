@@ -16,7 +16,9 @@ use cranelift_codegen::ir::{UserExternalName, UserFuncName};
 use cranelift_codegen::{CodegenError, Context};
 use cranelift_frontend::FunctionBuilderContext;
 use rayon::ThreadPool;
+use std::any::Any;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -151,6 +153,24 @@ pub(crate) fn codegen_error(
     }
 }
 
+/// The error for a unit that the code generator panicked at: a bug, but not one that the
+/// embedder should die of.
+fn panicked(module: &ModuleInfo<'_>, unit: Unit, panic: &(dyn Any + Send)) -> CompileError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let name = match unit {
+        Unit::Function(index) => match module.function_name(index) {
+            Some(name) => format!("function {} ({name})", index.as_u32()),
+            None => format!("function {}", index.as_u32()),
+        },
+        other => format!("{other:?}"),
+    };
+    let text = text.unwrap_or("no message").lines().next().unwrap_or("");
+    CompileError::Internal {
+        message: format!("{name}: {text}"),
+    }
+}
+
 /// Compiles everything that a module's object consists of, in the order of its text: the
 /// functions by their indices, then the rest.
 pub(crate) fn compile_module(
@@ -228,7 +248,12 @@ pub(crate) fn for_each_unit<T: Send + Sync>(
         let mut worker = Worker::new();
         while let Some(&place) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             let unit = units[place];
-            let result = make(&mut worker, unit);
+            let result = catch_unwind(AssertUnwindSafe(|| make(&mut worker, unit)));
+            let result = result.unwrap_or_else(|panic| {
+                // What the panic left behind is of no use to the next function.
+                worker = Worker::new();
+                Err(panicked(module, unit, &*panic))
+            });
             // Each place is taken once, so that it is still empty.
             let _ = places[place].set(result);
             let done = done.fetch_add(size(unit), Ordering::Relaxed) + size(unit);

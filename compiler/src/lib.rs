@@ -63,6 +63,8 @@ pub struct Summary {
     pub image_bytes: u64,
     /// Bytes of the description of the module that the loader reads.
     pub metadata_bytes: u64,
+    /// Bytes of read-only tables of code, which stand in the metadata section too.
+    pub code_table_bytes: u64,
     /// Bytes of unwind tables.
     pub unwind_bytes: u64,
 }
@@ -118,7 +120,8 @@ pub fn compile_with_progress(
             let parts = assemble(&source)?;
             summary.text_bytes = u64::from(text.size());
             summary.image_bytes = image.bytes.len() as u64;
-            summary.metadata_bytes = parts.metadata.bytes().len() as u64;
+            summary.code_table_bytes = parts.metadata.code_table_size();
+            summary.metadata_bytes = parts.metadata.bytes().len() as u64 - summary.code_table_bytes;
             summary.unwind_bytes = parts.unwind.frame_size() + parts.unwind.header_size();
             object::write(parts, options)?
         }

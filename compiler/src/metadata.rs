@@ -74,6 +74,11 @@ impl Metadata {
         &self.bytes[self.header.strings.offset as usize..]
     }
 
+    /// Size of the code tables in bytes.
+    pub(crate) fn code_table_size(&self) -> u64 {
+        u64::from(self.header.code_tables.len)
+    }
+
     /// Metadata offset of the code tables.
     pub(crate) fn code_tables(&self) -> u32 {
         self.header.code_tables.offset

@@ -289,3 +289,114 @@ fn finish_entry(bytes: &mut Vec<u8>, start: usize) {
     let length = (len - start - 4) as u32;
     bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gimli::{
+        BaseAddresses, CfaRule, EhFrame, EhFrameHdr, LittleEndian, ParsedEhFrameHdr, Register,
+        RegisterRule, UnwindContext, UnwindSection,
+    };
+
+    const TEXT: u64 = 0x1000;
+    const HEADER: u64 = 0x9000;
+    const FRAME: u64 = 0xa000;
+
+    /// What Cranelift says about a function that saves `rbx`, with `gap` bytes of code between
+    /// its frame and that.
+    fn frame_code(gap: u32) -> FrameCode {
+        let mut encoder = FrameEncoder::default();
+        encoder.advance(1);
+        encoder.out.extend([DW_CFA_DEF_CFA_OFFSET, 16]);
+        encoder.saved(6, -16);
+        encoder.advance(4);
+        encoder.out.extend([DW_CFA_DEF_CFA_REGISTER, 6]);
+        encoder.advance(4 + gap);
+        encoder.saved(3, -32);
+        FrameCode {
+            bytes: encoder.out.into(),
+            end: encoder.at,
+        }
+    }
+
+    struct Tables {
+        header: Vec<u8>,
+        frame: Vec<u8>,
+    }
+
+    impl Tables {
+        fn new(functions: &[(u32, u32, &FrameCode)]) -> Tables {
+            let unwind = Unwind::new(functions);
+            let tables = Tables {
+                header: unwind.header(TEXT, FRAME, HEADER),
+                frame: unwind.frame(TEXT, FRAME),
+            };
+            assert_eq!(tables.header.len() as u64, unwind.header_size());
+            assert_eq!(tables.frame.len() as u64, unwind.frame_size());
+            tables
+        }
+
+        /// Where the CFA is, and whether `rbx` is saved, at an address, found by binary search.
+        fn row(&self, address: u64) -> (Register, i64, bool) {
+            let bases = BaseAddresses::default()
+                .set_eh_frame_hdr(HEADER)
+                .set_eh_frame(FRAME)
+                .set_text(TEXT);
+            let header: ParsedEhFrameHdr<_> = EhFrameHdr::new(&self.header, LittleEndian)
+                .parse(&bases, 8)
+                .unwrap();
+            let frame = EhFrame::new(&self.frame, LittleEndian);
+            let mut context = UnwindContext::new();
+            let row = header
+                .table()
+                .unwrap()
+                .unwind_info_for_address(
+                    &frame,
+                    &bases,
+                    &mut context,
+                    address,
+                    EhFrame::cie_from_offset,
+                )
+                .unwrap();
+            assert_eq!(row.register(Register(16)), Some(RegisterRule::Offset(-8)));
+            let CfaRule::RegisterAndOffset { register, offset } = *row.cfa() else {
+                panic!("an unexpected rule");
+            };
+            let saved = row.register(Register(3)) == Some(RegisterRule::Offset(-32));
+            (register, offset, saved)
+        }
+    }
+
+    #[test]
+    fn every_instruction_of_every_function_can_be_unwound() {
+        for gap in [1, 100, 1000, 100_000] {
+            let code = frame_code(gap);
+            let size = code.end + 40;
+            let stride = size.next_multiple_of(16);
+            let functions: Vec<_> = (0..100).map(|i| (i * stride, size, &code)).collect();
+            let tables = Tables::new(&functions);
+            for (start, _, _) in functions {
+                let at = |offset: u32| tables.row(TEXT + u64::from(start + offset));
+                assert_eq!(at(0), (Register(7), 8, false));
+                assert_eq!(at(1), (Register(7), 16, false));
+                assert_eq!(at(4), (Register(6), 16, false));
+                assert_eq!(at(4 + gap), (Register(6), 16, true));
+                assert_eq!(at(size - 1), (Register(6), 16, true));
+            }
+        }
+    }
+
+    #[test]
+    fn no_functions_need_no_descriptions() {
+        let tables = Tables::new(&[]);
+        assert_eq!(tables.header[8..12], [0; 4]);
+    }
+
+    #[test]
+    fn a_function_takes_few_bytes() {
+        let code = frame_code(1);
+        let functions: Vec<_> = (0..320).map(|i| (i * 64, 60, &code)).collect();
+        let tables = Tables::new(&functions);
+        assert!((tables.header.len() + tables.frame.len()) / 320 <= 16);
+    }
+}
