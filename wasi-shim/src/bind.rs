@@ -28,8 +28,8 @@ pub fn add_to_linker<T: 'static>(linker: &mut Linker<T>, ctx: fn(&mut T) -> &mut
     add_version::<T, Unstable>(linker, ctx);
 }
 
-/// Registers functions. A line says how the function is called ([`now`], [`waiting`] or
-/// [`waiting_for`] a descriptor), its name and parameters as the guest sees them, and the function
+/// Registers functions. A line says how the function is called ([`now`], [`waiting`],
+/// [`waiting_for`] a descriptor, or [`lasting`] for many bytes), its name and parameters as the guest sees them, and the function
 /// behind it with checked types.
 macro_rules! functions {
     ($linker:ident, $ctx:ident, $version:ty;
@@ -95,7 +95,7 @@ fn add_version<T: 'static, V: Version + 'static>(
         now path_symlink(target: u32, target_len: u32, fd: u32, path: u32, len: u32) = path::path_symlink(slice(target, target_len), fd, slice(path, len));
         now path_unlink_file(fd: u32, path: u32, len: u32) = path::path_unlink_file(fd, slice(path, len));
         waiting poll_oneoff(subs: u32, events: u32, count: u32, out: u32) = poll::poll_oneoff::<V>(ptr(subs), ptr(events), count, ptr(out));
-        now random_get(buf: u32, len: u32) = random::random_get(slice(buf, len));
+        lasting(len) random_get(buf: u32, len: u32) = random::random_get(slice(buf, len));
         now sched_yield() = proc::sched_yield();
         waiting_for(fd) sock_recv(fd: u32, iovs: u32, count: u32, flags: u32, out: u32, out_flags: u32)
             = sock::sock_recv(fd, Iovecs::new(iovs, count), flags, (ptr(out), ptr(out_flags)));
@@ -154,6 +154,21 @@ fn waiting_for<T: 'static>(
     function: impl FnOnce(&mut WasiCtx, &mut Guest<'_>) -> Result<()>,
 ) -> u32 {
     if ctx(caller.data_mut()).table.may_wait(fd) {
+        waiting(caller, ctx, (), function)
+    } else {
+        now(caller, ctx, (), function)
+    }
+}
+
+/// Calls a function that takes long for many bytes.
+#[inline]
+fn lasting<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    ctx: fn(&mut T) -> &mut WasiCtx,
+    len: u32,
+    function: impl FnOnce(&mut WasiCtx, &mut Guest<'_>) -> Result<()>,
+) -> u32 {
+    if len > 1 << 20 {
         waiting(caller, ctx, (), function)
     } else {
         now(caller, ctx, (), function)

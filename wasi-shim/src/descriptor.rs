@@ -66,6 +66,8 @@ pub(crate) struct File {
     pub(crate) shared: bool,
     /// It came through a read-only directory: nothing about it may change.
     pub(crate) read_only: bool,
+    /// Reading or writing it may have to wait: it is a pipe or a terminal.
+    pub(crate) waits: bool,
     /// The flags it was opened with, which the kernel follows.
     pub(crate) opened: FdFlags,
 }
@@ -107,15 +109,9 @@ impl Descriptor {
     pub(crate) fn stdio(fd: OwnedFd, direction: Rights, shared: bool) -> std::io::Result<Self> {
         let stat = rustix::fs::fstat(&fd)?;
         let filetype = filetype(fd.as_fd(), &stat);
+        let waits = waits(fd.as_fd(), filetype);
         let mut rights = Rights::STREAM.with(direction);
-        // Only a terminal is a character device that cannot seek: this is how wasi-libc knows one.
-        let terminal = filetype == FileType::CharacterDevice && rustix_isatty(fd.as_fd());
-        if !terminal
-            && matches!(
-                filetype,
-                FileType::RegularFile | FileType::CharacterDevice | FileType::BlockDevice
-            )
-        {
+        if !waits {
             rights = rights
                 .with(Rights::FD_SEEK)
                 .with(Rights::FD_TELL)
@@ -129,6 +125,7 @@ impl Descriptor {
                 fd,
                 shared,
                 read_only,
+                waits,
                 opened: flags,
             }),
         };
@@ -226,8 +223,14 @@ pub(crate) fn filetype(fd: BorrowedFd<'_>, stat: &rustix::fs::Stat) -> FileType 
     }
 }
 
-fn rustix_isatty(fd: BorrowedFd<'_>) -> bool {
-    std::io::IsTerminal::is_terminal(&fd)
+/// Whether reading or writing may have to wait: for pipes, which WASI has no word for, sockets, and
+/// terminals. A terminal is a character device that cannot seek: this is how wasi-libc knows one.
+pub(crate) fn waits(fd: BorrowedFd<'_>, filetype: FileType) -> bool {
+    match filetype {
+        FileType::Unknown | FileType::SocketStream | FileType::SocketDgram => true,
+        FileType::CharacterDevice => std::io::IsTerminal::is_terminal(&fd),
+        _ => false,
+    }
 }
 
 /// A host's open flags in a guest's words.

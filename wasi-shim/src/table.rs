@@ -2,7 +2,7 @@
 
 use crate::descriptor::{Descriptor, Object};
 use crate::errno::{Errno, Result};
-use crate::types::{FileType, Rights};
+use crate::types::Rights;
 
 /// A guest's descriptors by number. A new one gets the lowest free number, as in POSIX.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Table {
     pub(crate) fn may_wait(&self, fd: u32) -> bool {
         match self.slots.get(fd as usize) {
             Some(Some(descriptor)) => match descriptor.object {
-                Object::File(_) => descriptor.filetype != FileType::RegularFile,
+                Object::File(ref file) => file.waits,
                 Object::Socket(_) => true,
                 Object::Null | Object::Source(_) | Object::Captured(_) | Object::Directory(_) => {
                     false

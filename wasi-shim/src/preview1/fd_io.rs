@@ -13,7 +13,7 @@ use crate::errno::{Errno, Result};
 use crate::guest::{Guest, GuestPtr};
 use crate::iovec::{Iovecs, gather, scatter};
 use crate::stop::{Stop, is_ready};
-use crate::types::{FdFlags, FileType, Rights, Whence};
+use crate::types::{FdFlags, Rights, Whence};
 use crate::version::Version;
 
 pub(crate) fn fd_read(
@@ -30,13 +30,7 @@ pub(crate) fn fd_read(
         Object::Null => iovecs.check(guest).map(|_| 0)?,
         Object::Source(source) => read_source(source, guest, iovecs)?,
         Object::File(file) => {
-            ready(
-                file,
-                descriptor.filetype,
-                descriptor.flags,
-                PollFlags::IN,
-                stop,
-            )?;
+            ready(file, descriptor.flags, PollFlags::IN, stop)?;
             scatter(guest, iovecs, |pieces| {
                 stop.retry(|| rustix::io::readv(&file.fd, pieces))
             })?
@@ -82,18 +76,14 @@ pub(crate) fn fd_write(
         Object::Null => iovecs.check(guest)? as usize,
         Object::Captured(index) => write_captured(&mut ctx.captured[*index], guest, iovecs)?,
         Object::File(file) => {
-            ready(
-                file,
-                descriptor.filetype,
-                descriptor.flags,
-                PollFlags::OUT,
-                stop,
-            )?;
-            let count = gather(guest, iovecs, |pieces| match descriptor.filetype {
-                FileType::Unknown if !descriptor.flags.has(FdFlags::NONBLOCK) => {
+            ready(file, descriptor.flags, PollFlags::OUT, stop)?;
+            let in_pieces = file.waits && !descriptor.flags.has(FdFlags::NONBLOCK);
+            let count = gather(guest, iovecs, |pieces| {
+                if in_pieces {
                     write_pipe(&file.fd, pieces, stop)
+                } else {
+                    stop.retry(|| rustix::io::writev(&file.fd, pieces))
                 }
-                _ => stop.retry(|| rustix::io::writev(&file.fd, pieces)),
             })?;
             written_through(file, descriptor.flags, stop)?;
             count
@@ -182,30 +172,18 @@ pub(crate) fn writable(descriptor: &mut Descriptor) -> Result<&mut Descriptor> {
     }
 }
 
-/// The file behind a descriptor that has a position.
+/// The file behind a descriptor that has a position. A stream never had the right to seek, which is
+/// ESPIPE; a file may have given it up.
 fn seekable(descriptor: &Descriptor, needed: Rights) -> Result<&File> {
     match &descriptor.object {
         Object::Directory(_) => Err(Errno::Badf),
-        Object::File(file) if seeks(descriptor.filetype) && descriptor.rights.has(needed) => {
-            Ok(file)
+        Object::File(file) if file.waits => Err(Errno::Spipe),
+        Object::File(file) if descriptor.rights.has(needed) => Ok(file),
+        Object::File(_) => Err(Errno::Notcapable),
+        Object::Null | Object::Source(_) | Object::Captured(_) | Object::Socket(_) => {
+            Err(Errno::Spipe)
         }
-        Object::File(_) if seeks(descriptor.filetype) && !terminal(descriptor) => {
-            Err(Errno::Notcapable)
-        }
-        _ => Err(Errno::Spipe),
     }
-}
-
-fn seeks(filetype: FileType) -> bool {
-    matches!(
-        filetype,
-        FileType::RegularFile | FileType::BlockDevice | FileType::CharacterDevice
-    )
-}
-
-/// A terminal never had the right to seek, which is ESPIPE; a file may have given it up.
-fn terminal(descriptor: &Descriptor) -> bool {
-    descriptor.filetype == FileType::CharacterDevice
 }
 
 /// Copies from bytes handed in.
@@ -243,15 +221,10 @@ fn write_captured(capture: &mut Capture, guest: &Guest<'_>, iovecs: Iovecs) -> R
     Ok(capture.bytes.len() - before)
 }
 
-/// Waits for a pipe or terminal. EAGAIN instead for a guest that would not wait, if the file's own flags are not ours to set.
-fn ready(
-    file: &File,
-    filetype: FileType,
-    flags: FdFlags,
-    wanted: PollFlags,
-    stop: Stop<'_>,
-) -> Result<()> {
-    if !matches!(filetype, FileType::Unknown | FileType::CharacterDevice) {
+/// Waits for a pipe or terminal. EAGAIN instead for a guest that would not wait, if the file's own
+/// flags are not ours to set.
+fn ready(file: &File, flags: FdFlags, wanted: PollFlags, stop: Stop<'_>) -> Result<()> {
+    if !file.waits {
         return Ok(());
     }
     if !flags.has(FdFlags::NONBLOCK) {

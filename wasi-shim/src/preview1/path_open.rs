@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, Directory, File, Object, filetype, to_host};
+use crate::descriptor::{Descriptor, Directory, File, Object, filetype, to_host, waits};
 use crate::errno::{Errno, Result};
 use crate::guest::{Guest, GuestPtr, GuestSlice};
 use crate::resolve::{RelativePath, Resolver};
@@ -115,13 +115,21 @@ impl Request {
             };
             (Object::Directory(directory), Rights::DIRECTORY)
         } else {
+            let waits = waits(fd.as_fd(), filetype);
             let file = File {
                 fd,
                 shared: false,
                 read_only,
+                waits,
                 opened: self.flags,
             };
-            (Object::File(file), Rights::FILE)
+            let positioned = Rights::FD_SEEK.with(Rights::FD_TELL);
+            let meaningful = if waits {
+                Rights::FILE.without(positioned)
+            } else {
+                Rights::FILE
+            };
+            (Object::File(file), meaningful)
         };
         Ok(Descriptor {
             object,

@@ -47,3 +47,43 @@ fn a_buffer_outside_of_memory_is_a_fault() {
     let nothing = world.call(|ctx, guest| random_get(ctx, guest, GuestSlice::new(u32::MAX, 0)));
     assert_eq!(nothing, Ok(()));
 }
+
+#[test]
+fn contexts_of_one_builder_get_different_bytes() {
+    let mut builder = crate::WasiCtxBuilder::new();
+    builder.arg("program");
+    let mut seen = HashSet::new();
+    for _ in 0..100 {
+        let mut world = World::new(|_| {});
+        world.ctx = builder.build().unwrap();
+        for len in [16u32, 300] {
+            world
+                .call(|ctx, guest| random_get(ctx, guest, GuestSlice::new(0, len)))
+                .unwrap();
+            assert!(seen.insert(world.bytes(0, 16).to_vec()));
+        }
+    }
+}
+
+#[test]
+fn all_values_of_a_byte_come_about_equally_often() {
+    let mut world = World::new(|_| {});
+    let mut counts = [0u32; 256];
+    for _ in 0..40 {
+        for len in [1000u32, 60, 7] {
+            for _ in 0..10 {
+                world
+                    .call(|ctx, guest| random_get(ctx, guest, GuestSlice::new(0, len)))
+                    .unwrap();
+                for &byte in world.bytes(0, len) {
+                    counts[usize::from(byte)] += 1;
+                }
+            }
+        }
+    }
+    // 1667 on average, 41 the standard deviation: eight of these never happen by chance.
+    assert!(
+        counts.iter().all(|count| (1340..2000).contains(count)),
+        "{counts:?}"
+    );
+}
