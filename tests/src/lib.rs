@@ -5,3 +5,8 @@ pub mod guest;
 pub mod spec;
 pub mod trusted;
 pub mod wasi;
+
+/// The code in the readme compiles and does what it says.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

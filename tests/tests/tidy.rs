@@ -321,6 +321,19 @@ fn files_that_the_documentation_names_exist() {
 }
 
 #[test]
+fn the_readme_shows_the_example_as_it_is() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("a readme");
+    let example = fs::read_to_string(root().join("examples/embed.rs")).expect("an example");
+    let code = example
+        .split_once("use precast")
+        .expect("code after the remarks");
+    assert!(
+        readme.contains(&format!("```rust\nuse precast{}```", code.1)),
+        "README.md and examples/embed.rs differ"
+    );
+}
+
+#[test]
 fn every_make_target_is_there_and_ci_uses_them() {
     let makefile = fs::read_to_string(root().join("Makefile")).expect("a Makefile");
     for target in [

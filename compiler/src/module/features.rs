@@ -78,10 +78,14 @@ pub(super) fn blame(wasm: &[u8], error: wasmparser::Error) -> CompileError {
     }
 }
 
-/// The name of the one proposal that makes the module valid.
+/// The name of the one proposal that makes the module valid; where it needs several, of the first
+/// that it cannot do without.
 fn sufficient(wasm: &[u8]) -> Option<&'static str> {
     let with = |feature: WasmFeatures| validate(wasm, SUPPORTED.union(feature)).is_ok();
-    let (_, name) = REFUSED.iter().find(|(feature, _)| with(*feature))?;
+    let without = |feature| validate(wasm, WasmFeatures::all().difference(feature)).is_ok();
+    let one = REFUSED.iter().find(|(feature, _)| with(*feature));
+    let several = || REFUSED.iter().find(|(feature, _)| !without(*feature));
+    let (_, name) = one.or_else(several)?;
     Some(name)
 }
 
