@@ -1,0 +1,190 @@
+//! The command line, as its user sees it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
+
+use crate::units;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  precast compile app.wasm -o app.so     compile once, for any x86-64-v3 CPU
+  precast run --dir . app.so notes.txt   run it, with this directory and nothing else
+  precast run app.wasm                   compile into the cache, and run
+  precast inspect app.so                 what is in it, what it needs";
+
+/// Compiles WebAssembly ahead of time to native shared objects, and runs them in sandboxes.
+#[derive(Debug, Parser)]
+#[command(name = "precast", version, styles = STYLES, after_help = EXAMPLES)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compile a module to a shared object.
+    #[cfg(feature = "compile")]
+    Compile(CompileArgs),
+    /// Run an object, or a module that is compiled first.
+    Run(RunArgs),
+    /// Show what an object contains and needs.
+    Inspect(InspectArgs),
+    /// Print the completion script for a shell.
+    #[command(after_help = "\
+Examples:
+  precast completions bash > ~/.local/share/bash-completion/completions/precast
+  precast completions zsh > ~/.zfunc/_precast
+  precast completions fish > ~/.config/fish/completions/precast.fish")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[cfg(feature = "compile")]
+const COMPILE_EXAMPLES: &str = "\
+Examples:
+  precast compile app.wasm                     app.so, for any x86-64-v3 CPU
+  precast compile app.wat -o build/app.so      the text format, and another place
+  precast compile --cpu native app.wasm        for this machine's CPU only
+  precast compile --cpu baseline,+sse4.1 app.wasm
+  precast compile --emit asm app.wasm -o -     see the code that comes out
+  cat app.wasm | precast compile - -o app.so   from standard input";
+
+/// Arguments of `precast compile`.
+#[cfg(feature = "compile")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = COMPILE_EXAMPLES)]
+pub(crate) struct CompileArgs {
+    /// The module: .wasm or .wat; `-` is standard input.
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// Where the result goes; `-` is standard output [default: IN's name, here, with the
+    /// ending of what is emitted].
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Compile for this target [default: this machine's].
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+    /// What the CPU must have: baseline, x86-64-v2, x86-64-v3, x86-64-v4, native, and
+    /// +feature or -feature, separated by commas.
+    #[arg(long, default_value = "x86-64-v3", value_name = "CPU")]
+    pub(crate) cpu: String,
+    /// What to optimise for.
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    pub(crate) opt: Opt,
+    /// What to write: a shared object, a relocatable object, Cranelift's intermediate
+    /// language, or assembly.
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    pub(crate) emit: EmitKind,
+    /// How many threads compile; 0 is one for each CPU. The result is the same.
+    #[arg(short, long, default_value_t = 0, value_name = "N")]
+    pub(crate) jobs: usize,
+    /// Print nothing but errors.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// What to optimise for.
+#[cfg(feature = "compile")]
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum Opt {
+    /// Compile fast.
+    None,
+    /// Run fast.
+    #[default]
+    Speed,
+    /// Run fast, and stay small.
+    Size,
+}
+
+/// What to write.
+#[cfg(feature = "compile")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum EmitKind {
+    /// A shared object.
+    #[default]
+    So,
+    /// A relocatable object.
+    Obj,
+    /// Cranelift's intermediate language, as text.
+    Clif,
+    /// Assembly, as text.
+    Asm,
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  precast run app.so                       run an object
+  precast run app.wasm -v input.txt        all that follows FILE goes to the guest
+  precast run --dir data::/ app.so         the guest's root directory is ./data
+  precast run --dir /etc::/etc:ro app.so   to read only
+  precast run --invoke add add.wasm 2 3    call one function, print its results
+  precast run --timeout 2s --max-memory 64M app.so
+
+The exit code is the guest's; 134 where it trapped, 1 where it could not be run.
+Modules are compiled into $XDG_CACHE_HOME/precast or ~/.cache/precast.
+An object is native code: run only objects that you trust.";
+
+/// Arguments of `precast run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub(crate) struct RunArgs {
+    /// Give the guest a directory, under the name GUEST if that is given; `:ro` lets it only
+    /// read. May be repeated.
+    #[arg(long, value_name = "HOST[::GUEST][:ro]")]
+    pub(crate) dir: Vec<units::DirArg>,
+    /// Set an environment variable of the guest. May be repeated; nothing is inherited.
+    #[arg(long, value_name = "K=V", value_parser = units::parse_env)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Call this function instead of `_start`; ARGS are its arguments.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) invoke: Option<String>,
+    /// Stop the guest after this long: 500ms, 2s, 1m.
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// The most linear memory the guest may have: 65536, 512K, 64M, 2G.
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    pub(crate) max_memory: Option<u64>,
+    /// The object, or the module: .wasm or .wat.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The guest's arguments.
+    #[arg(
+        value_name = "ARGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) args: Vec<std::ffi::OsString>,
+}
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  precast inspect app.so            target, ABI, imports, exports, sizes
+  precast inspect --json app.so     the same for programs
+  precast inspect --verify app.so   check every record; fails if one is wrong";
+
+/// Arguments of `precast inspect`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = INSPECT_EXAMPLES)]
+pub(crate) struct InspectArgs {
+    /// The object.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Check every offset, trap site and table entry of the object.
+    #[arg(long)]
+    pub(crate) verify: bool,
+}

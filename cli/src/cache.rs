@@ -1,0 +1,225 @@
+//! The cache of compiled modules, one per user.
+//!
+//! An entry is an object with a checksum behind it, under a name made of everything that went
+//! into it. Opening an object is trusting it, so nobody else may be able to write here: the
+//! directory and its entries must belong to the user and be writable by no one else.
+//! Entries appear by a rename, so that concurrent runs see whole ones; a damaged one counts as
+//! absent, and the next compilation replaces it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::output;
+
+/// Ends every entry, after its checksum.
+const TRAILER_MAGIC: &[u8; 8] = b"PCCACHE1";
+const SUM_LEN: usize = 32;
+
+/// A directory that may be trusted.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    dir: PathBuf,
+}
+
+impl Cache {
+    /// The user's cache.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none: in one line, with what to do about it.
+    pub(crate) fn open() -> Result<Cache, String> {
+        let dir = default_dir().ok_or("neither XDG_CACHE_HOME nor HOME is set")?;
+        Cache::open_at(dir)
+    }
+
+    fn open_at(dir: PathBuf) -> Result<Cache, String> {
+        let shown = dir.display();
+        let create = || {
+            dir.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::DirBuilder::new().mode(0o700).create(&dir)
+        };
+        let found = match fs::symlink_metadata(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match create() {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(format!("{shown}: {}", crate::failure::reason(&error)));
+                }
+                _ => fs::symlink_metadata(&dir),
+            },
+            found => found,
+        };
+        let found =
+            found.map_err(|error| format!("{shown}: {}", crate::failure::reason(&error)))?;
+        if !found.is_dir() {
+            return Err(format!("{shown} is not a directory"));
+        }
+        check_private(&found).map_err(|problem| format!("{shown} {problem}"))?;
+        Ok(Cache { dir })
+    }
+
+    /// The path of the entry, if it is there, ours, and whole.
+    pub(crate) fn find(&self, key: &Key) -> Option<PathBuf> {
+        let path = self.path(key);
+        let found = fs::symlink_metadata(&path).ok()?;
+        if !found.is_file() || check_private(&found).is_err() {
+            return None;
+        }
+        is_whole(&fs::read(&path).ok()?).then_some(path)
+    }
+
+    /// Stores an object; the path of the entry.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(crate) fn store(&self, key: &Key, object: &[u8]) -> io::Result<PathBuf> {
+        let path = self.path(key);
+        let mut entry = Vec::with_capacity(object.len() + SUM_LEN + TRAILER_MAGIC.len());
+        entry.extend_from_slice(object);
+        entry.extend_from_slice(&Sha256::digest(object));
+        entry.extend_from_slice(TRAILER_MAGIC);
+        output::replace_with_mode(&path, &entry, 0o600)?;
+        Ok(path)
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.dir.join(format!("{}.so", key.0))
+    }
+}
+
+/// Where the cache is, by the XDG base directory specification.
+fn default_dir() -> Option<PathBuf> {
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .map(|dir| dir.join("precast"))
+}
+
+/// Whether only this user can write there.
+fn check_private(found: &fs::Metadata) -> Result<(), String> {
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err("belongs to another user".to_owned());
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err("may be written by others: take that right away (chmod go-w)".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether the checksum behind the object in `entry` is right.
+fn is_whole(entry: &[u8]) -> bool {
+    let Some(rest) = entry.strip_suffix(TRAILER_MAGIC) else {
+        return false;
+    };
+    let Some((object, sum)) = rest.split_last_chunk::<SUM_LEN>() else {
+        return false;
+    };
+    Sha256::digest(object).as_slice() == sum
+}
+
+/// Stands for everything that goes into an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key(String);
+
+impl Key {
+    /// The key of a module (its file's bytes) that is compiled with `options` (in words).
+    pub(crate) fn new(module: &[u8], options: &str) -> Key {
+        let abi = precast_abi::VERSION;
+        let mut hash = Sha256::new();
+        for part in [
+            env!("CARGO_PKG_VERSION"),
+            &build_stamp(),
+            &format!("abi {}.{}", abi.major, abi.minor),
+            options,
+        ] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.update(module);
+        Key(hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect())
+    }
+}
+
+/// Tells builds of the same version apart: a compiler under development changes without its
+/// version.
+fn build_stamp() -> String {
+    let found = std::env::current_exe().and_then(fs::metadata);
+    found.map_or(String::new(), |m| {
+        format!("{} {}.{}", m.size(), m.mtime(), m.mtime_nsec())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn cache() -> (tempfile::TempDir, Cache) {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open_at(dir.path().join("a/precast")).unwrap();
+        (dir, cache)
+    }
+
+    #[test]
+    fn what_is_stored_is_found() {
+        let (_dir, cache) = cache();
+        let key = Key::new(b"module", "speed");
+        assert_eq!(cache.find(&key), None);
+        let path = cache.store(&key, b"object").unwrap();
+        assert_eq!(cache.find(&key), Some(path.clone()));
+        assert!(fs::read(path).unwrap().starts_with(b"object"));
+        assert_eq!(cache.find(&Key::new(b"module", "size")), None);
+        assert_eq!(cache.find(&Key::new(b"other module", "speed")), None);
+    }
+
+    #[test]
+    fn damage_counts_as_absence() {
+        let (_dir, cache) = cache();
+        let key = Key::new(b"module", "speed");
+        let path = cache.store(&key, b"object").unwrap();
+        let good = fs::read(&path).unwrap();
+        for damaged in [&b""[..], b"short", &good[..good.len() - 1], &good[1..]] {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(cache.find(&key), None);
+        }
+        let mut flipped = good.clone();
+        flipped[3] ^= 1;
+        fs::write(&path, &flipped).unwrap();
+        assert_eq!(cache.find(&key), None);
+        cache.store(&key, b"object").unwrap();
+        assert!(cache.find(&key).is_some());
+    }
+
+    #[test]
+    fn what_others_may_write_is_not_trusted() {
+        let (_dir, cache) = cache();
+        let key = Key::new(b"module", "speed");
+        let path = cache.store(&key, b"object").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(cache.find(&key), None);
+        assert_eq!(fs::metadata(&cache.dir).unwrap().mode() & 0o777, 0o700);
+        fs::set_permissions(&cache.dir, fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = Cache::open_at(cache.dir.clone()).unwrap_err();
+        assert!(refused.contains("chmod go-w"), "{refused}");
+    }
+
+    #[test]
+    fn a_link_is_not_a_directory() {
+        let (dir, cache) = cache();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&cache.dir, &link).unwrap();
+        assert!(Cache::open_at(link).is_err());
+    }
+}

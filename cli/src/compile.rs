@@ -1,0 +1,120 @@
+//! `precast compile`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, Progress, Target};
+
+use crate::args::{CompileArgs, EmitKind, Opt};
+use crate::failure::Failure;
+use crate::input;
+use crate::output::Destination;
+
+/// How long compilation may take before a progress bar appears.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Compiles a file to a file.
+pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
+    let options = options(args)?;
+    let path = output_path(args)?;
+    let destination = Destination::new(&path)?;
+    let wasm = input::to_wasm(&args.input, input::read(&args.input)?)?;
+    let start = Instant::now();
+    let compiled = compile_bytes(&wasm, &options, args.quiet)
+        .map_err(|error| Failure::at(&args.input, error))?;
+    let took = start.elapsed();
+    destination.write(&compiled.bytes)?;
+    if !args.quiet && !destination.is_stdout() {
+        eprintln!("{}: {}", path.display(), summary(&compiled, took));
+    }
+    Ok(())
+}
+
+fn options(args: &CompileArgs) -> Result<Options, Failure> {
+    let mut options = Options {
+        opt: match args.opt {
+            Opt::None => OptLevel::None,
+            Opt::Speed => OptLevel::Speed,
+            Opt::Size => OptLevel::Size,
+        },
+        emit: match args.emit {
+            EmitKind::So => Emit::SharedObject,
+            EmitKind::Obj => Emit::Object,
+            EmitKind::Clif => Emit::Clif,
+            EmitKind::Asm => Emit::Asm,
+        },
+        jobs: args.jobs,
+        ..Options::default()
+    };
+    if let Some(target) = &args.target {
+        options.target = Target::parse(target).map_err(|error| Failure::new("--target", error))?;
+    }
+    options.cpu = Cpu::parse(&args.cpu).map_err(|error| Failure::new("--cpu", error))?;
+    Ok(options)
+}
+
+/// Where the result goes: what the user says, or the input's name with another ending.
+fn output_path(args: &CompileArgs) -> Result<PathBuf, Failure> {
+    if let Some(path) = &args.output {
+        return Ok(path.clone());
+    }
+    let ending = match args.emit {
+        EmitKind::So => "so",
+        EmitKind::Obj => "o",
+        EmitKind::Clif => "clif",
+        EmitKind::Asm => "s",
+    };
+    match args.input.file_name() {
+        Some(name) if args.input != Path::new("-") => Ok(Path::new(name).with_extension(ending)),
+        _ => Err(Failure::at(
+            &args.input,
+            "has no name to derive one from; say -o OUT",
+        )),
+    }
+}
+
+/// Compiles with a progress bar on a terminal, if it takes long.
+pub(crate) fn compile_bytes(
+    wasm: &[u8],
+    options: &Options,
+    quiet: bool,
+) -> Result<Compiled, precast_compiler::CompileError> {
+    if quiet || !std::io::stderr().is_terminal() {
+        return precast_compiler::compile(wasm, options);
+    }
+    let start = Instant::now();
+    let bar = OnceLock::new();
+    let drawing = Mutex::new(());
+    let result = precast_compiler::compile_with_progress(wasm, options, &|progress: Progress| {
+        if start.elapsed() < PATIENCE {
+            return;
+        }
+        // Whoever finds another thread drawing has better things to do.
+        if let Ok(_guard) = drawing.try_lock() {
+            let bar = bar.get_or_init(|| new_bar(progress.total as u64));
+            bar.set_position(progress.done as u64);
+        }
+    });
+    if let Some(bar) = bar.get() {
+        bar.finish_and_clear();
+    }
+    result
+}
+
+fn new_bar(total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} functions, {eta} left");
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn summary(compiled: &Compiled, took: Duration) -> String {
+    let summary = &compiled.summary;
+    format!(
+        "{} functions, {} bytes of code, {:.2} s",
+        summary.functions,
+        summary.text_bytes,
+        took.as_secs_f64()
+    )
+}

@@ -1,0 +1,44 @@
+//! `precast inspect`.
+
+mod json;
+mod report;
+mod text;
+mod types;
+
+use std::fs;
+
+use precast::ObjectView;
+use precast::object::{self, Damage};
+
+use crate::args::InspectArgs;
+use crate::failure::{self, Failure, reason};
+use report::Report;
+
+/// Shows what an object contains; with `--verify`, checks all of it first.
+pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
+    let bytes = fs::read(&args.file).map_err(|error| Failure::at(&args.file, reason(&error)))?;
+    let view = ObjectView::parse(&bytes).map_err(|error| Failure::at(&args.file, error))?;
+    let checked = match args.verify {
+        true => Some(verify(&view).map_err(|problem| Failure::at(&args.file, problem))?),
+        false => None,
+    };
+    let report = Report::new(&view, checked)
+        .map_err(|damage| Failure::at(&args.file, precast::OpenError::from(damage)))?;
+    let shown = match args.json {
+        true => json::render(&report),
+        false => text::render(&report),
+    };
+    failure::print(shown.as_bytes())
+}
+
+/// Checks every record, offset, trap site and table entry; how many there were.
+fn verify(view: &ObjectView<'_>) -> Result<object::Report, String> {
+    view.verify().map_err(|findings| {
+        let first = findings.first().map(Damage::to_string).unwrap_or_default();
+        let more = match findings.len() {
+            0 | 1 => String::new(),
+            n => format!(", and {} more findings", n - 1),
+        };
+        format!("the object is damaged: {first}{more}; copy or compile it again")
+    })
+}

@@ -1,0 +1,188 @@
+//! `precast run`.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use precast::{Error, Extern, Instance, InterruptHandle, Limits, Linker, Module, Store, TrapCode};
+use precast_wasi::{Exit, Perms, WasiCtx, WasiCtxBuilder};
+
+use crate::args::RunArgs;
+use crate::failure::{Failure, TRAPPED, complain, name_of};
+use crate::input::{self, Kind};
+use crate::invoke;
+use crate::units::DirArg;
+
+/// Runs a guest; its exit code.
+pub(crate) fn run(args: &RunArgs) -> Result<i32, Failure> {
+    let module = match input::kind_of_file(&args.file)? {
+        Kind::Object => open(&args.file)?,
+        Kind::Module => compiled(&args.file)?,
+    };
+    let mut store = Store::with_limits(world(args)?, limits(args));
+    if let Some(timeout) = args.timeout {
+        kill_after(timeout, store.interrupt_handle());
+    }
+    let outcome = run_in(&mut store, &module, args);
+    conclude(args, outcome)
+}
+
+/// Opens an object that the user names.
+fn open(path: &Path) -> Result<Module, Failure> {
+    // SAFETY: the user asks for this object's code to be run, which the help says is trusting it.
+    // Whoever replaces it meanwhile is expected to do so by rename, as `precast compile` does.
+    unsafe { Module::open(path) }.map_err(|error| Failure::at(path, error))
+}
+
+/// Compiles a module, or finds it compiled.
+#[cfg(feature = "compile")]
+fn compiled(path: &Path) -> Result<Module, Failure> {
+    crate::cached::module(path)
+}
+
+/// Says that there is no compiler here.
+#[cfg(not(feature = "compile"))]
+fn compiled(path: &Path) -> Result<Module, Failure> {
+    let problem = "is not an object, and this build of precast has no compiler: \
+                   compile it elsewhere with `precast compile`";
+    Err(Failure::at(path, problem))
+}
+
+fn limits(args: &RunArgs) -> Limits {
+    let mut limits = Limits::default();
+    if let Some(bytes) = args.max_memory {
+        limits.memory_bytes = bytes;
+    }
+    limits
+}
+
+/// What the guest is given of the world.
+fn world(args: &RunArgs) -> Result<WasiCtx, Failure> {
+    let mut builder = WasiCtxBuilder::new();
+    builder.inherit_stdio();
+    // The name, without the place: a guest learns nothing about the host's directories.
+    builder.arg(args.file.file_name().unwrap_or_default().as_bytes());
+    if args.invoke.is_none() {
+        builder.args(args.args.iter().map(|arg| arg.as_bytes()));
+    }
+    for (name, value) in &args.env {
+        builder.env(name, value);
+    }
+    for DirArg {
+        host,
+        guest,
+        read_only,
+    } in &args.dir
+    {
+        let perms = if *read_only {
+            Perms::ReadOnly
+        } else {
+            Perms::ReadWrite
+        };
+        builder
+            .preopen_dir(host, guest, perms)
+            .map_err(|error| Failure::new("--dir", error))?;
+    }
+    builder
+        .build()
+        .map_err(|error| Failure::new("the guest's world", error))
+}
+
+/// Stops the guest when its time is over. The thread ends with the process.
+fn kill_after(timeout: Duration, handle: InterruptHandle) {
+    thread::spawn(move || {
+        thread::sleep(timeout);
+        handle.kill();
+    });
+}
+
+/// Why a run ended that did not end well.
+enum End {
+    /// The guest, or its instantiation, failed.
+    Guest(Error),
+    /// The user asked for what cannot be done.
+    Usage(String),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> End {
+        End::Guest(error)
+    }
+}
+
+/// Instantiates and calls what is to be called.
+fn run_in(store: &mut Store<WasiCtx>, module: &Module, args: &RunArgs) -> Result<(), End> {
+    let mut linker = Linker::new();
+    precast_wasi::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx);
+    let instance = linker.instantiate(&mut *store, module)?;
+    match &args.invoke {
+        Some(name) => {
+            initialize(store, instance)?;
+            invoke::invoke(store, instance, name, &args.args).map_err(|problem| match problem {
+                invoke::Problem::Guest(error) => End::Guest(error),
+                invoke::Problem::Usage(message) => End::Usage(message),
+            })
+        }
+        None => {
+            if instance.export(&*store, "_start").is_none() {
+                return Err(End::Usage(no_start(store, instance)));
+            }
+            Ok(instance
+                .func::<(), ()>(&*store, "_start")?
+                .call(store, ())?)
+        }
+    }
+}
+
+/// A reactor wants to be told before anything else is called.
+fn initialize(store: &mut Store<WasiCtx>, instance: Instance) -> Result<(), Error> {
+    match instance.export(&*store, "_initialize") {
+        Some(Extern::Func(_)) => instance
+            .func::<(), ()>(&*store, "_initialize")?
+            .call(store, ()),
+        _ => Ok(()),
+    }
+}
+
+fn no_start(store: &Store<WasiCtx>, instance: Instance) -> String {
+    let functions = invoke::functions(store, instance);
+    if functions.is_empty() {
+        return "exports neither `_start` nor any other function: there is nothing to run"
+            .to_owned();
+    }
+    format!("exports no `_start`; call one of its functions with --invoke: {functions}")
+}
+
+/// The exit code, once the user knows what happened.
+fn conclude(args: &RunArgs, outcome: Result<(), End>) -> Result<i32, Failure> {
+    let error = match outcome {
+        Ok(()) => return Ok(0),
+        Err(End::Usage(message)) => return Err(Failure::at(&args.file, message)),
+        Err(End::Guest(error)) => error,
+    };
+    if let Some(exit) = error.downcast_ref::<Exit>() {
+        return Ok(exit.code as i32);
+    }
+    let Some(trap) = error.trap() else {
+        return Err(Failure::at(&args.file, explain(&error)));
+    };
+    let file = name_of(&args.file);
+    match (trap.code(), args.timeout) {
+        (TrapCode::Interrupted, Some(timeout)) => {
+            complain(&format!("{file}: stopped after {timeout:?} (--timeout)"));
+        }
+        (code, _) => complain(&format!("{file}: trap: {code}")),
+    }
+    eprint!("{}", trap.backtrace());
+    Ok(TRAPPED)
+}
+
+/// Some errors are about what this command provides.
+fn explain(error: &Error) -> String {
+    match error {
+        Error::Link(_) => format!("{error}; `precast run` provides WASI preview 1 only"),
+        Error::Limit(_) => format!("{error} (--max-memory)"),
+        _ => error.to_string(),
+    }
+}
