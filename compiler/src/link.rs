@@ -107,11 +107,17 @@ impl Text {
 
     /// Text offset of a symbol; [`NONE`] where there is none.
     pub(crate) fn offset(&self, namespace: Namespace, index: u32) -> u32 {
-        if namespace == Namespace::Function {
-            return self.functions.get(index as usize).copied().unwrap_or(NONE);
-        }
-        let key = (namespace as u32, index);
-        self.others.get(&key).copied().unwrap_or(NONE)
+        self.offset_of(&namespace.name(index))
+    }
+
+    /// Text offset of a symbol; [`NONE`] where there is none.
+    pub(crate) fn offset_of(&self, name: &UserExternalName) -> u32 {
+        let offset = if name.namespace == Namespace::Function as u32 {
+            self.functions.get(name.index as usize)
+        } else {
+            self.others.get(&(name.namespace, name.index))
+        };
+        offset.copied().unwrap_or(NONE)
     }
 
     /// The unwind tables of the text.
@@ -192,12 +198,7 @@ impl Text {
             let table = self.code_tables.get(name.index as usize);
             return Ok(places.code_tables + u64::from(*table.ok_or_else(missing)?));
         }
-        let offset = if name.namespace == Namespace::Function as u32 {
-            self.offset(Namespace::Function, name.index)
-        } else {
-            let key = (name.namespace, name.index);
-            self.others.get(&key).copied().unwrap_or(NONE)
-        };
+        let offset = self.offset_of(name);
         if offset == NONE {
             return Err(missing());
         }

@@ -5,12 +5,13 @@ use crate::error::CompileError;
 use crate::layout::Layout;
 use crate::link::Text;
 use crate::module::{
-    DataMode, DataSegment, ElementItems, ElementMode, Entity, FuncIndex, ModuleInfo, TypeIndex,
-    abi_ref_type, abi_val_type,
+    DataMode, DataSegment, ElementItems, ElementMode, Entity, FuncIndex, ModuleInfo, abi_ref_type,
+    abi_val_type,
 };
 use crate::options::Options;
 use crate::segments::Image;
 use crate::strings::Strings;
+use crate::stubs;
 use crate::translate::Namespace;
 use cranelift_codegen::entity::EntityRef;
 use precast_abi::NONE;
@@ -522,50 +523,19 @@ pub(crate) fn code_table_places(module: &ModuleInfo<'_>) -> Vec<u32> {
     places
 }
 
-/// The trap that a `call_indirect` of type `ty` of this element runs into, if it does.
-pub(crate) fn element_trap(
-    module: &ModuleInfo<'_>,
-    ty: TypeIndex,
-    element: Option<FuncIndex>,
-) -> Option<TrapCode> {
-    match element {
-        None => Some(TrapCode::UninitializedElement),
-        Some(function) if module.canonical(module.functions[function].ty) != ty => {
-            Some(TrapCode::IndirectCallTypeMismatch)
-        }
-        Some(_) => None,
-    }
-}
-
 /// The code tables, with text offsets as entries; the last one of each stands for every index
 /// past the end.
 fn encode_code_tables(source: &Source<'_>) -> Result<Vec<u8>, CompileError> {
-    let (module, text) = (source.module, source.text);
     let mut out = Vec::new();
-    for table in &module.code_tables {
-        let contents = module.tables[table.table].immutable.as_deref();
-        for element in contents.unwrap_or_default() {
-            let symbol = match (element_trap(module, table.ty, *element), element) {
-                (Some(code), _) => text.offset(Namespace::TrapStub, code as u32),
-                (None, Some(function)) if module.is_imported(*function) => {
-                    text.offset(Namespace::ImportThunk, function.as_u32())
-                }
-                (None, Some(function)) => text.offset(Namespace::Function, function.as_u32()),
-                (None, None) => NONE,
-            };
-            encode_target(symbol, &mut out)?;
+    for table in &source.module.code_tables {
+        for symbol in stubs::table_symbols(source.module, table) {
+            let offset = source.text.offset_of(&symbol);
+            if offset == NONE {
+                let message = format!("a code table refers to {symbol}, which was not made");
+                return Err(CompileError::Internal { message });
+            }
+            offset.encode(&mut out);
         }
-        let past = TrapCode::UndefinedElement as u32;
-        encode_target(text.offset(Namespace::TrapStub, past), &mut out)?;
     }
     Ok(out)
-}
-
-fn encode_target(offset: u32, out: &mut Vec<u8>) -> Result<(), CompileError> {
-    if offset == NONE {
-        let message = "a code table refers to code that was not made".to_owned();
-        return Err(CompileError::Internal { message });
-    }
-    offset.encode(out);
-    Ok(())
 }

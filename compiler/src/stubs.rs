@@ -3,8 +3,7 @@
 //! Only the stubs that something refers to, or that the loader may need, are made.
 
 use crate::layout::Layout;
-use crate::metadata::element_trap;
-use crate::module::{FuncIndex, FuncType, ModuleInfo, TypeIndex};
+use crate::module::{CodeTable, FuncIndex, FuncType, ModuleInfo, TypeIndex};
 use crate::translate::{Namespace, c_signature, clif_type, wasm_signature};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{
@@ -124,17 +123,8 @@ pub(crate) fn unnamed(module: &ModuleInfo<'_>) -> BTreeSet<Stub> {
         }
     }
     for table in &module.code_tables {
-        stubs.insert(Stub::Trap(TrapCode::UndefinedElement));
-        let contents = module.tables[table.table].immutable.as_deref();
-        for element in contents.unwrap_or_default() {
-            match (element_trap(module, table.ty, *element), element) {
-                (Some(code), _) => stubs.insert(Stub::Trap(code)),
-                (None, Some(function)) if module.is_imported(*function) => {
-                    stubs.insert(Stub::Import(*function))
-                }
-                (None, _) => false,
-            };
-        }
+        let symbols = table_symbols(module, table).map(|symbol| Stub::from_symbol(&symbol));
+        stubs.extend(symbols.flatten());
     }
     if can_receive_functions(module) {
         for (index, ty) in module.types.iter() {
@@ -144,6 +134,27 @@ pub(crate) fn unnamed(module: &ModuleInfo<'_>) -> BTreeSet<Stub> {
         }
     }
     stubs
+}
+
+/// What the entries of a code table refer to: the elements, and last what stands for every index
+/// past the end.
+pub(crate) fn table_symbols(
+    module: &ModuleInfo<'_>,
+    table: &CodeTable,
+) -> impl Iterator<Item = ir::UserExternalName> {
+    let ty = table.ty;
+    let trap = |code| Stub::Trap(code).symbol();
+    let symbol = move |element: &Option<FuncIndex>| match *element {
+        None => trap(TrapCode::UninitializedElement),
+        Some(function) if module.canonical(module.functions[function].ty) != ty => {
+            trap(TrapCode::IndirectCallTypeMismatch)
+        }
+        Some(function) if module.is_imported(function) => Stub::Import(function).symbol(),
+        Some(function) => Namespace::Function.name(function.as_u32()),
+    };
+    let contents = module.tables[table.table].immutable.as_deref();
+    let elements = contents.unwrap_or_default().iter().map(symbol);
+    elements.chain([trap(TrapCode::UndefinedElement)])
 }
 
 /// Whether a function that is not imported by name can get into the module: by a table, a

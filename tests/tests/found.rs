@@ -36,3 +36,35 @@ fn branch_table_names_a_block_twice_that_takes_a_local() {
             (local.get $x)))"#,
     );
 }
+
+/// The caller passes the address of room for many results before the hidden parameter, where
+/// the stub of a trap did not look for it.
+#[test]
+fn indirect_call_of_many_results_traps() {
+    let many = "i64 ".repeat(12);
+    let values = "(i64.const 3)".repeat(12);
+    let drops = "drop ".repeat(11);
+    for result in ["i64", "f64", "v128"] {
+        let more = format!("{result} ").repeat(5);
+        same(&format!(
+            r#"(module
+                (type $many (func (result {many} {more})))
+                (type $floats (func (result {floats})))
+                (table 4 funcref) (elem (i32.const 0) $f $f $main)
+                (func $f (type $many) {values} {zeros})
+                (func $main (export "f") (param i32) (result i64)
+                    (call_indirect (type $many) (i32.and (local.get 0) (i32.const 7)))
+                    {drop_more} {drops})
+                (func (export "g") (param i32)
+                    (call_indirect (type $floats) (i32.and (local.get 0) (i32.const 7)))
+                    {drop_floats}))"#,
+            floats = "f32 ".repeat(12),
+            zeros = match result {
+                "v128" => "(v128.const i64x2 1 2)".repeat(5),
+                _ => format!("({result}.const 1)").repeat(5),
+            },
+            drop_more = "drop ".repeat(5),
+            drop_floats = "drop ".repeat(12),
+        ));
+    }
+}

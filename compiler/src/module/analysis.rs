@@ -7,6 +7,10 @@ use cranelift_codegen::entity::EntityRef;
 use std::collections::BTreeSet;
 use wasmparser::Operator;
 
+/// Results that travel in registers whatever they are made of. Where there are more, a caller may
+/// pass the address of room for them before the hidden parameter.
+const REGISTER_RESULTS: usize = 8;
+
 /// Read-only arrays for indirect calls may take this many bytes in a module; tables beyond
 /// that stay ordinary tables.
 const MAX_CODE_TABLE_BYTES: u64 = 16 << 20;
@@ -73,6 +77,15 @@ fn candidates(module: &ModuleInfo<'_>, facts: &Facts) -> BTreeSet<TableIndex> {
         bytes = bytes.saturating_add(size.saturating_mul(types));
         bytes <= MAX_CODE_TABLE_BYTES
     };
+    // The stubs that stand for what cannot be called look for the hidden parameter where it is
+    // in calls of all other types: behind no address of room for results.
+    let few_results = |index: TableIndex| {
+        let calls = (index.as_u32(), 0)..=(index.as_u32(), u32::MAX);
+        let types = facts.indirect_calls.range(calls);
+        types
+            .map(|&(_, ty)| &module.types[TypeIndex::from_u32(ty)])
+            .all(|ty| ty.results.len() <= REGISTER_RESULTS)
+    };
     let candidates = module.tables.iter().filter(|(index, table)| {
         let known_init = matches!(
             table.init,
@@ -83,6 +96,7 @@ fn candidates(module: &ModuleInfo<'_>, facts: &Facts) -> BTreeSet<TableIndex> {
             && table.holds_func_refs()
             && known_init
             && !facts.touched_tables.contains(&index.as_u32())
+            && few_results(*index)
             && room_for(*index, table)
     });
     candidates.map(|(index, _)| index).collect()
