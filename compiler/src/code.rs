@@ -174,3 +174,122 @@ fn internal(what: &str) -> CompileError {
         message: format!("the code generator made {what}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::compile_module;
+    use crate::layout::Layout;
+    use crate::module::ModuleInfo;
+    use crate::options::{OptLevel, Options};
+    use crate::translate::Env;
+    use std::collections::BTreeSet;
+
+    /// The machine code of a module's functions and stubs.
+    fn compile(wasm: &[u8], opt: OptLevel) -> Vec<(UserExternalName, Code)> {
+        let options = Options {
+            opt,
+            cpu: crate::Cpu::BASELINE,
+            ..Options::default()
+        };
+        let isa = crate::isa::build(&options).unwrap();
+        let module = ModuleInfo::read(wasm).unwrap();
+        let layout = Layout::new(&module).unwrap();
+        let env = Env {
+            module: &module,
+            layout: &layout,
+            isa: &*isa,
+        };
+        let pool = crate::thread_pool(1).unwrap();
+        compile_module(&env, &pool, BTreeSet::new(), &|_| {}).unwrap()
+    }
+
+    /// The code of function 0.
+    fn compile_first(wat: &str, opt: OptLevel) -> (Vec<u8>, Code) {
+        let wasm = wat::parse_str(wat).unwrap();
+        let code = compile(&wasm, opt).remove(0).1;
+        (wasm, code)
+    }
+
+    /// The opcodes at the offsets that an address map names.
+    fn opcodes(wasm: &[u8], code: &Code) -> BTreeSet<u8> {
+        let entries = addrmap::decode(&code.address_map);
+        entries.map(|(_, offset)| wasm[offset as usize]).collect()
+    }
+
+    const UNREACHABLE: u8 = 0x00;
+    const CALL: u8 = 0x10;
+    const I32_LOAD: u8 = 0x28;
+    const I64_STORE: u8 = 0x37;
+    const I32_DIV_S: u8 = 0x6d;
+
+    #[test]
+    fn loads_and_stores_of_guard_pages_are_no_traps_but_have_a_place() {
+        let wat = "(module (memory 1) (func (param i32) (result i32)
+            (i64.store (local.get 0) (i64.const 1)) (i32.load (local.get 0))))";
+        for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
+            let (wasm, code) = compile_first(wat, opt);
+            assert!(code.traps.is_empty(), "{:?}", code.traps);
+            assert_eq!(opcodes(&wasm, &code), [I32_LOAD, I64_STORE].into());
+        }
+    }
+
+    #[test]
+    fn loads_of_checked_memories_are_traps() {
+        let wat = "(module (memory i64 1) (func (param i64) (result i32)
+            (i32.load (local.get 0))))";
+        for opt in [OptLevel::None, OptLevel::Speed] {
+            let (wasm, code) = compile_first(wat, opt);
+            let codes: Vec<_> = code.traps.iter().map(|(_, code)| *code).collect();
+            assert_eq!(codes, [TrapCode::MemoryOutOfBounds]);
+            assert_eq!(opcodes(&wasm, &code), [I32_LOAD].into());
+        }
+    }
+
+    #[test]
+    fn explicit_traps_have_a_place_and_no_entry() {
+        let wat = "(module (func $f (param i32) (result i32)
+            (if (local.get 0) (then unreachable)) (i32.const 1)))";
+        for opt in [OptLevel::None, OptLevel::Speed] {
+            let (wasm, code) = compile_first(wat, opt);
+            assert!(code.traps.is_empty(), "{:?}", code.traps);
+            assert_eq!(opcodes(&wasm, &code), [UNREACHABLE].into());
+            let stub = Namespace::TrapStub.name(TrapCode::Unreachable as u32);
+            assert!(code.symbols().any(|name| name == stub));
+        }
+    }
+
+    #[test]
+    fn calls_and_divisions_have_a_place() {
+        let wat = "(module (func $f (param i32 i32) (result i32)
+            (i32.div_s (call $f (local.get 1) (local.get 0)) (local.get 1))))";
+        for opt in [OptLevel::None, OptLevel::Speed] {
+            let (wasm, code) = compile_first(wat, opt);
+            assert!(!code.traps.is_empty());
+            for (offset, trap) in &code.traps {
+                let division = [TrapCode::IntegerDivideByZero, TrapCode::IntegerOverflow];
+                assert!(division.contains(trap), "{trap}");
+                let place = addrmap::lookup(&code.address_map, *offset).unwrap();
+                assert_eq!(wasm[place as usize], I32_DIV_S);
+            }
+            assert_eq!(opcodes(&wasm, &code), [CALL, I32_DIV_S].into());
+        }
+    }
+
+    #[test]
+    fn a_stub_is_made_for_each_symbol_that_code_names() {
+        let wat = "(module (table 1 funcref) (memory 1)
+            (func (param f32) (result i32) (if (i32.const 1) (then unreachable))
+                (table.set (i32.const 0) (ref.null func))
+                (i32.trunc_f32_s (f32.nearest (local.get 0)))))";
+        let wasm = wat::parse_str(wat).unwrap();
+        let pieces = compile(&wasm, OptLevel::Speed);
+        let made: Vec<_> = pieces.iter().map(|(name, _)| name).collect();
+        for (_, code) in &pieces {
+            for name in code.symbols() {
+                assert!(made.contains(&&name), "{name}");
+            }
+        }
+        assert!(made.len() >= 3);
+    }
+}

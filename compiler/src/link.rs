@@ -205,3 +205,93 @@ impl Text {
         Ok(places.text + u64::from(offset))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::Reloc;
+    use crate::unwind::FrameCode;
+
+    /// Code of some size with one field at offset 4.
+    fn code(size: usize, target: Target, addend: i32) -> Code {
+        Code {
+            bytes: vec![0x90; size].into(),
+            align: 1,
+            relocs: [Reloc {
+                offset: 4,
+                target,
+                addend,
+            }]
+            .into(),
+            traps: [].into(),
+            address_map: [].into(),
+            frame: FrameCode::default(),
+        }
+    }
+
+    fn field(bytes: &[u8], at: usize) -> i32 {
+        i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+    }
+
+    fn function(index: u32) -> UserExternalName {
+        Namespace::Function.name(index)
+    }
+
+    const PLACES: Places = Places {
+        text: 0x5000,
+        code_tables: 0x1000,
+    };
+
+    #[test]
+    fn fields_hold_the_distance_to_their_targets() {
+        let call = |index| code(20, Target::Symbol(function(index)), -4);
+        let table = Target::Symbol(Namespace::CodeTable.name(1));
+        let pieces = [
+            (function(3), call(4)),
+            (function(4), call(3)),
+            (Namespace::Init.name(0), code(12, table, -4)),
+            (Namespace::Init.name(1), code(12, Target::Local(8), -4)),
+        ];
+        let text = Text::new(pieces, vec![0, 0x40, 0x80]).unwrap();
+        let mut bytes = vec![0xaa; 3];
+        text.write(&mut bytes, &PLACES).unwrap();
+        let bytes = &bytes[3..];
+        assert_eq!(bytes.len(), text.size() as usize);
+        assert_eq!(text.offset(Namespace::Function, 4), 32);
+        // A call's distance counts from the end of its field.
+        assert_eq!(field(bytes, 4), 32 - 8);
+        assert_eq!(field(bytes, 32 + 4), -(32 + 8));
+        assert_eq!(field(bytes, 64 + 4), 0x1040 - (0x5000 + 64 + 8));
+        assert_eq!(field(bytes, 80 + 4), 0);
+        assert_eq!(bytes[20..32], [FILLER; 12]);
+    }
+
+    #[test]
+    fn a_symbol_that_nothing_defines_is_an_error() {
+        let pieces = [(function(0), code(8, Target::Symbol(function(1)), -4))];
+        let text = Text::new(pieces, vec![0]).unwrap();
+        assert_eq!(text.offset(Namespace::Function, 1), NONE);
+        let error = text.write(&mut Vec::new(), &PLACES);
+        assert!(matches!(error, Err(CompileError::Internal { .. })));
+    }
+
+    #[test]
+    fn what_is_out_of_reach_is_an_error() {
+        let table = Target::Symbol(Namespace::CodeTable.name(0));
+        let text = Text::new([(function(0), code(8, table, -4))], vec![0]).unwrap();
+        let places = Places {
+            text: 0,
+            code_tables: 3 << 30,
+        };
+        let error = text.write(&mut Vec::new(), &places);
+        assert!(matches!(error, Err(CompileError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn an_empty_text_can_still_be_mapped() {
+        let text = Text::new([], vec![0]).unwrap();
+        let mut bytes = Vec::new();
+        text.write(&mut bytes, &PLACES).unwrap();
+        assert_eq!(bytes, [FILLER; ALIGN as usize]);
+    }
+}
