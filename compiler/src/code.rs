@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn a_stub_is_made_for_each_symbol_that_code_names() {
         let wat = "(module (table 1 funcref) (memory 1)
-            (func (param f32) (result i32) (if (i32.const 1) (then unreachable))
+            (func (param f32 i32) (result i32) (if (local.get 1) (then unreachable))
                 (table.set (i32.const 0) (ref.null func))
                 (i32.trunc_f32_s (f32.nearest (local.get 0)))))";
         let wasm = wat::parse_str(wat).unwrap();
