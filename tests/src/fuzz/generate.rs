@@ -2,10 +2,11 @@
 
 use super::rng::Rng;
 use arbitrary::{Arbitrary, Unstructured};
-use wasm_smith::{Config, Module};
+use wasm_smith::{Config, MemoryOffsetChoices, Module};
 
-/// How many loop iterations and calls a module may make before it stops itself.
-const FUEL: u32 = 1000;
+/// How many loop iterations and calls a module may make before it stops itself. The most is
+/// enough for a recursion that exhausts the stack.
+const FUEL: [u32; 4] = [300, 1000, 1000, 30_000];
 
 /// A valid module that terminates, or none. Where `imports` is a module, it imports only what that
 /// one does.
@@ -27,7 +28,7 @@ pub(super) fn module(rng: &mut Rng, imports: Option<Vec<u8>>) -> Option<Vec<u8>>
     let len = 512 << rng.pick(&[0, 1, 2, 3, 3, 4, 4, 5, 6]);
     let bytes = rng.bytes(len);
     let mut module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
-    module.ensure_termination(FUEL).ok()?;
+    module.ensure_termination(rng.pick(&FUEL)).ok()?;
     Some(module.to_bytes())
 }
 
@@ -70,5 +71,8 @@ fn restrict(config: &mut Config, rng: &mut Rng) {
     config.max_memory64_bytes = 4 << 16;
     config.max_table_elements = 40;
     config.memory_max_size_required = true;
+    // Within the memory, within 32 bits, any.
+    let offsets = rng.pick(&[(90, 9, 1), (60, 30, 10), (20, 40, 40)]);
+    config.memory_offset_choices = MemoryOffsetChoices(offsets.0, offsets.1, offsets.2);
     config.table_max_size_required = true;
 }
