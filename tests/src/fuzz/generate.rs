@@ -63,6 +63,7 @@ fn restrict(config: &mut Config, rng: &mut Rng) {
 
     config.min_funcs = 1;
     config.max_funcs = 12;
+    config.min_imports = rng.below(4);
     config.max_imports = 6;
     config.max_instructions = rng.pick(&[60, 120, 250, 500, 500, 1000, 3000]);
     config.max_memories = 1 + rng.below(3);
