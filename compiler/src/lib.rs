@@ -117,12 +117,7 @@ pub fn compile_with_progress(
                 image: &image,
                 options,
             };
-            let parts = assemble(&source)?;
-            summary.text_bytes = u64::from(text.size());
-            summary.image_bytes = image.bytes.len() as u64;
-            summary.code_table_bytes = parts.metadata.code_table_size();
-            summary.metadata_bytes = parts.metadata.bytes().len() as u64 - summary.code_table_bytes;
-            summary.unwind_bytes = parts.unwind.frame_size() + parts.unwind.header_size();
+            let parts = assemble(&source, &mut summary)?;
             object::write(parts, options)?
         }
     };
@@ -130,16 +125,23 @@ pub fn compile_with_progress(
 }
 
 /// Everything that goes into an object file.
-fn assemble<'a>(source: &Source<'a>) -> Result<Parts<'a>, CompileError> {
+fn assemble<'a>(source: &Source<'a>, summary: &mut Summary) -> Result<Parts<'a>, CompileError> {
     let mut strings = Strings::new();
+    let exported = symbols::exported(source.module, source.text, &mut strings)?;
     let metadata = metadata::build(source, &mut strings)?;
-    let symbols = symbols::build(source.module, source.text, strings)?;
+    let unwind = source.text.unwind();
+    summary.text_bytes = u64::from(source.text.size());
+    summary.image_bytes = source.image.bytes.len() as u64;
+    summary.code_table_bytes = metadata.code_table_size();
+    summary.metadata_bytes = metadata.bytes().len() as u64 - summary.code_table_bytes;
+    summary.unwind_bytes = unwind.frame_size() + unwind.header_size();
     Ok(Parts {
         metadata,
         text: source.text,
-        unwind: source.text.unwind(),
+        unwind,
         image: &source.image.bytes,
-        symbols,
+        exported,
+        names: symbols::all(source.module, source.text)?,
     })
 }
 

@@ -206,9 +206,7 @@ impl Builder {
     fn align(&mut self, align: usize) -> Result<u32, CompileError> {
         let start = self.bytes.len().next_multiple_of(align);
         self.bytes.resize(start, 0);
-        u32::try_from(start).map_err(|_| CompileError::TooLarge {
-            what: "the description of the module exceeds 4 GiB".to_owned(),
-        })
+        section_offset(start)
     }
 
     /// Appends records.
@@ -442,9 +440,7 @@ impl Builder {
             + size_of_val(names.exports.as_slice())
             + size_of_val(names.customs.as_slice());
         let end = self.align(8)? as usize + sizes;
-        let strings = u32::try_from(end).map_err(|_| CompileError::TooLarge {
-            what: "the description of the module exceeds 4 GiB".to_owned(),
-        })?;
+        let strings = section_offset(end)?;
         let place = |span: &mut Span| span.offset += strings;
         for import in &mut names.imports {
             place(&mut import.module);
@@ -483,6 +479,12 @@ impl Builder {
             }
         }
     }
+}
+
+fn section_offset(offset: usize) -> Result<u32, CompileError> {
+    u32::try_from(offset).map_err(|_| CompileError::TooLarge {
+        what: "the description of the module exceeds 4 GiB".to_owned(),
+    })
 }
 
 fn flag(condition: bool, flag: u32) -> u32 {

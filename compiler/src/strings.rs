@@ -1,5 +1,4 @@
-//! The one string table of an object: names are in the metadata and in the symbol tables, but
-//! stand in the file once.
+//! String tables: that of the metadata and of the exported symbols, and that of all symbols.
 
 use crate::error::CompileError;
 use precast_abi::object::Span;
@@ -28,8 +27,13 @@ impl<'a> Strings<'a> {
         &self.bytes
     }
 
+    /// The table, for good.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// How long the table is so far.
-    pub(crate) fn len(&self) -> u32 {
+    fn len(&self) -> u32 {
         self.bytes.len() as u32
     }
 

@@ -4,32 +4,39 @@ use crate::compile::Unit;
 use crate::error::CompileError;
 use crate::link::Text;
 use crate::module::{Entity, ModuleInfo};
-use crate::object::{Symbol, Symbols};
+use crate::object::{Symbol, SymbolTable};
 use crate::strings::Strings;
 use crate::translate::Namespace;
 use precast_abi::NONE;
 
-/// Names every piece of the text. The strings so far are those of the metadata.
-pub(crate) fn build<'a>(
-    module: &ModuleInfo<'a>,
-    text: &Text,
-    mut strings: Strings<'a>,
-) -> Result<Symbols, CompileError> {
-    let in_metadata = strings.len() as usize;
-    let mut all = Vec::with_capacity(text.pieces().len());
+/// Names every piece of the text.
+pub(crate) fn all(module: &ModuleInfo<'_>, text: &Text) -> Result<SymbolTable, CompileError> {
+    let mut strings = Strings::new();
+    let mut symbols = Vec::with_capacity(text.pieces().len());
     for piece in text.pieces() {
         let unit = Unit::from_symbol(&piece.name);
         let name = match unit.and_then(|unit| known_name(module, unit)) {
             Some(name) => strings.symbol(name)?,
             None => strings.append(&generic_name(unit))?,
         };
-        all.push(Symbol {
+        symbols.push(Symbol {
             name,
             offset: piece.offset,
             size: piece.code.bytes.len() as u32,
         });
     }
-    let mut exported = Vec::new();
+    let strings = strings.into_bytes();
+    Ok(SymbolTable { symbols, strings })
+}
+
+/// Names the exported functions, in the metadata's string table.
+pub(crate) fn exported<'a>(
+    module: &ModuleInfo<'a>,
+    text: &Text,
+    strings: &mut Strings<'a>,
+) -> Result<Vec<Symbol>, CompileError> {
+    let mut symbols = Vec::new();
+    let pieces = text.pieces();
     for export in &module.exports {
         let Entity::Function(function) = export.entity else {
             continue;
@@ -39,18 +46,14 @@ pub(crate) fn build<'a>(
         if offset == NONE || export.name.is_empty() {
             continue;
         }
-        let place = all.binary_search_by_key(&offset, |symbol| symbol.offset);
-        exported.push(Symbol {
+        let place = pieces.binary_search_by_key(&offset, |piece| piece.offset);
+        symbols.push(Symbol {
             name: strings.symbol(export.name)?,
             offset,
-            size: place.map_or(0, |place| all[place].size),
+            size: place.map_or(0, |place| pieces[place].code.bytes.len() as u32),
         });
     }
-    Ok(Symbols {
-        all,
-        exported,
-        more_strings: strings.bytes()[in_metadata..].to_vec(),
-    })
+    Ok(symbols)
 }
 
 /// The name that the module gives to a piece of code.

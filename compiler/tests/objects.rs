@@ -152,6 +152,26 @@ fn segments_are_whole_pages_and_none_is_writable_and_executable() {
     }
 }
 
+/// Tools that rewrite files, like `strip`, keep what sections fill and may drop all else.
+#[test]
+fn the_metadata_segment_consists_of_whole_sections() {
+    let bytes = compile_sample(&Options::default()).bytes;
+    let file = ElfFile64::<Endianness>::parse(&*bytes).unwrap();
+    let endian = file.endian();
+    let segments = file.elf_program_headers().iter();
+    let segment = segments
+        .filter(|segment| segment.p_type(endian).0 == PT_PRECAST)
+        .map(|segment| segment.file_range(endian))
+        .next()
+        .unwrap();
+    let records = file.section_by_name(".precast").unwrap();
+    let strings = file.section_by_name(".dynstr").unwrap();
+    let (start, size) = segment;
+    assert_eq!(records.file_range().unwrap().0, start);
+    assert_eq!(records.address() + records.size(), strings.address());
+    assert_eq!(strings.address() + strings.size(), start + size);
+}
+
 #[test]
 fn a_module_of_nothing_is_an_object_too() {
     let bytes = compile_text("(module)");

@@ -1,18 +1,18 @@
 //! ELF64 shared objects.
 //!
 //! ```text
-//!  R    headers, build id, .hash, .dynsym, metadata (with the string table at its end)
+//!  R    headers, build id, .hash, .dynsym, metadata (the string table is its end)
 //!  RX   .text
 //!  R    .eh_frame_hdr, .eh_frame
 //!  RW   .dynamic
 //!  R    initial memory image
-//!       .symtab, .shstrtab, section headers: not loaded
+//!       .symtab, .strtab, .shstrtab, section headers: not loaded
 //! ```
 //!
 //! File offsets and addresses are the same. Our loader maps metadata, text, and image; the rest
 //! is for `dlopen`, debuggers and profilers.
 
-use super::{Parts, Symbol};
+use super::{Parts, Symbol, string_at};
 use crate::error::CompileError;
 use crate::link::Places;
 use crate::options::Target;
@@ -46,7 +46,7 @@ struct Plan {
     hash: Range<u64>,
     dynsym: Range<u64>,
     metadata: Range<u64>,
-    /// Begins inside of `metadata`.
+    /// The end of `metadata`.
     strings: Range<u64>,
     text: Range<u64>,
     eh_frame_hdr: Range<u64>,
@@ -54,6 +54,7 @@ struct Plan {
     dynamic: Range<u64>,
     image: Range<u64>,
     symtab: Range<u64>,
+    strtab: Range<u64>,
     shstrtab: Range<u64>,
     section_headers: u64,
 }
@@ -97,11 +98,12 @@ enum Section {
     Dynamic,
     Image,
     Symtab,
+    Strtab,
     Shstrtab,
 }
 
 impl Section {
-    const ALL: [Section; 12] = [
+    const ALL: [Section; 13] = [
         Section::BuildId,
         Section::Hash,
         Section::Dynsym,
@@ -113,6 +115,7 @@ impl Section {
         Section::Dynamic,
         Section::Image,
         Section::Symtab,
+        Section::Strtab,
         Section::Shstrtab,
     ];
 
@@ -129,6 +132,7 @@ impl Section {
             Section::Dynamic => ".dynamic",
             Section::Image => ".precast.image",
             Section::Symtab => ".symtab",
+            Section::Strtab => ".strtab",
             Section::Shstrtab => ".shstrtab",
         }
     }
@@ -191,6 +195,7 @@ impl<'a> Writer<'a> {
         pad_to(&mut out, self.plan.image.start);
         out.extend_from_slice(self.parts.image);
         self.write_symtab(&mut out);
+        out.extend_from_slice(&self.parts.names.strings);
         pad_to(&mut out, self.plan.shstrtab.start);
         out.extend_from_slice(&self.sections.names);
         self.write_section_headers(&mut out);
@@ -247,12 +252,15 @@ impl<'a> Writer<'a> {
     }
 
     fn write_dynamic_symbols(&self, out: &mut Vec<u8>) {
-        let exported = &self.parts.symbols.exported;
+        let exported = &self.parts.exported;
         pad_to(out, self.plan.hash.start);
         let count = exported.len() as u32 + 1;
         let name = |index: u32| {
             let symbol = exported.get(index.checked_sub(1)? as usize)?;
-            Some(elf::hash(self.parts.symbol_name(symbol.name)))
+            Some(elf::hash(string_at(
+                self.parts.metadata.strings(),
+                symbol.name,
+            )))
         };
         self.encoder
             .hash_table(out, bucket_count(count), count, name);
@@ -279,7 +287,6 @@ impl<'a> Writer<'a> {
     fn write_metadata(&self, out: &mut Vec<u8>) {
         pad_to(out, self.plan.metadata.start);
         out.extend_from_slice(self.parts.metadata.bytes());
-        out.extend_from_slice(&self.parts.symbols.more_strings);
     }
 
     fn write_text(&self, out: &mut Vec<u8>) -> Result<(), CompileError> {
@@ -316,7 +323,7 @@ impl<'a> Writer<'a> {
     fn write_symtab(&self, out: &mut Vec<u8>) {
         pad_to(out, self.plan.symtab.start);
         self.encoder.null_symbol(out);
-        for symbol in &self.parts.symbols.all {
+        for symbol in &self.parts.names.symbols {
             self.write_symbol(out, symbol, elf::STB_LOCAL);
         }
     }
@@ -357,6 +364,7 @@ impl<'a> Writer<'a> {
                 }
                 Section::Image => (elf::SHT_PROGBITS, alloc, &plan.image, page),
                 Section::Symtab => (elf::SHT_SYMTAB, SectionFlags(0), &plan.symtab, 8),
+                Section::Strtab => (elf::SHT_STRTAB, SectionFlags(0), &plan.strtab, 1),
                 Section::Shstrtab => (elf::SHT_STRTAB, SectionFlags(0), &plan.shstrtab, 1),
             };
         self.header(section, kind, flags, place, align)
@@ -376,8 +384,8 @@ impl<'a> Writer<'a> {
             Section::Dynamic => (Section::Strings as u32, 0, self.encoder.dyn_size()),
             Section::Symtab => {
                 // All symbols are local; `sh_info` is the first that is not.
-                let locals = self.parts.symbols.all.len() as u32 + 1;
-                (Section::Strings as u32, locals, self.encoder.sym_size())
+                let locals = self.parts.names.symbols.len() as u32 + 1;
+                (Section::Strtab as u32, locals, self.encoder.sym_size())
             }
             _ => (0, 0, 0),
         };
@@ -407,9 +415,8 @@ impl Plan {
         sections: &Sections,
         page: u64,
     ) -> Result<Plan, CompileError> {
-        let exported = parts.symbols.exported.len() as u32 + 1;
+        let exported = parts.exported.len() as u32 + 1;
         let metadata_size = parts.metadata.bytes().len() as u64;
-        let more_strings = parts.symbols.more_strings.len() as u64;
         let headers =
             encoder.file_header_size() + SEGMENT_COUNT as u64 * encoder.program_header_size();
         let mut cursor = Cursor(headers);
@@ -417,16 +424,16 @@ impl Plan {
         let hash = cursor.take(encoder.hash_size(bucket_count(exported), exported), 8);
         let dynsym = cursor.take(encoder.sym_size() * u64::from(exported), 8);
         let metadata = cursor.take(metadata_size, 16);
-        let extra = cursor.take(more_strings, 1);
-        let strings = metadata.end - parts.metadata.strings().len() as u64..extra.end;
+        let strings = metadata.end - parts.metadata.strings().len() as u64..metadata.end;
         let text = cursor.take(u64::from(parts.text.size()), page);
         let eh_frame_hdr = cursor.take(parts.unwind.header_size(), page);
         let eh_frame = cursor.take(parts.unwind.frame_size(), 8);
         let dynamic = cursor.take(encoder.dyn_size() * DYNAMIC_COUNT as u64, page);
         let image = cursor.take(parts.image.len() as u64, page);
         let end_of_image = cursor.0;
-        let symbols = parts.symbols.all.len() as u64 + 1;
+        let symbols = parts.names.symbols.len() as u64 + 1;
         let symtab = cursor.take(encoder.sym_size() * symbols, 8);
+        let strtab = cursor.take(parts.names.strings.len() as u64, 1);
         let shstrtab = cursor.take(sections.names.len() as u64, 1);
         let section_headers = cursor.take(0, 8).start;
         if end_of_image > MAX_SIZE {
@@ -446,6 +453,7 @@ impl Plan {
             dynamic,
             image,
             symtab,
+            strtab,
             shstrtab,
             section_headers,
         })

@@ -5,7 +5,7 @@
 //! The one global symbol is [`OBJECT_SYMBOL`]: the metadata, from which a loader finds the rest.
 //! Addresses in its header are relative to the header itself.
 
-use super::{Parts, Symbol};
+use super::{Parts, Symbol, string_at};
 use crate::error::CompileError;
 use crate::link::{ALIGN, Places};
 use crate::options::Target;
@@ -65,8 +65,8 @@ impl Writer {
     }
 
     fn add_symbols(&mut self, parts: &Parts<'_>) {
-        for symbol in &parts.symbols.all {
-            let name = parts.symbol_name(symbol.name).to_vec();
+        for symbol in &parts.names.symbols {
+            let name = string_at(&parts.names.strings, symbol.name).to_vec();
             self.add_function(name, symbol);
         }
     }

@@ -22,22 +22,24 @@ pub(crate) struct Parts<'a> {
     pub(crate) unwind: Unwind,
     /// Initial contents of memories.
     pub(crate) image: &'a [u8],
-    /// Names of pieces of the text.
-    pub(crate) symbols: Symbols,
+    /// The exported functions; their names are in the string table of the metadata.
+    pub(crate) exported: Vec<Symbol>,
+    /// Names of all pieces of the text.
+    pub(crate) names: SymbolTable,
 }
 
-impl Parts<'_> {
-    /// The name at an offset of the string table, which begins in the metadata and goes on in
-    /// the symbols' own.
-    fn symbol_name(&self, offset: u32) -> &[u8] {
-        let strings = self.metadata.strings();
-        let offset = offset as usize;
-        let rest = match offset.checked_sub(strings.len()) {
-            None => &strings[offset..],
-            Some(offset) => self.symbols.more_strings.get(offset..).unwrap_or_default(),
-        };
-        rest.split(|&byte| byte == 0).next().unwrap_or_default()
-    }
+/// Symbols, and the string table that their names are in.
+pub(crate) struct SymbolTable {
+    /// In the order of their places.
+    pub(crate) symbols: Vec<Symbol>,
+    /// The string table.
+    pub(crate) strings: Vec<u8>,
+}
+
+/// The string at an offset of a string table, without the zero byte at its end.
+fn string_at(strings: &[u8], offset: u32) -> &[u8] {
+    let rest = strings.get(offset as usize..).unwrap_or_default();
+    rest.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 /// Writes the parts as a file of the kind that the options ask for.
@@ -46,17 +48,6 @@ pub(crate) fn write(parts: Parts<'_>, options: &Options) -> Result<Vec<u8>, Comp
         Emit::Object => elf_relocatable::write_relocatable(parts, options.target),
         _ => elf::write_shared(parts, options.target),
     }
-}
-
-/// The symbols of an object.
-#[derive(Default)]
-pub(crate) struct Symbols {
-    /// Every function and stub, in the order of their places.
-    pub(crate) all: Vec<Symbol>,
-    /// The exported functions.
-    pub(crate) exported: Vec<Symbol>,
-    /// The rest of the string table: names that are not in the metadata.
-    pub(crate) more_strings: Vec<u8>,
 }
 
 /// A name for a piece of the text.
