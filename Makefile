@@ -35,7 +35,7 @@ check:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
 
 spec:
-	$(CARGO) test --quiet -p precast-tests --test spec -- $(SPEC)
+	$(CARGO) test --quiet --test spec -- $(SPEC)
 
 bench:
 	$(CARGO) bench -p precast-benches
@@ -46,7 +46,7 @@ doc:
 SECONDS ?= 60
 FUZZ ?= $(SECONDS)
 fuzz:
-	FUZZ_SECONDS=$(FUZZ) $(CARGO) run --quiet -p precast-tests --bin fuzz
+	FUZZ_SECONDS=$(FUZZ) $(CARGO) run --quiet --bin fuzz
 
 bless:
 	BLESS=1 $(CARGO) test --no-fail-fast

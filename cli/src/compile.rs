@@ -94,8 +94,8 @@ pub(crate) fn compile_bytes(
         }
         // Whoever finds another thread drawing has better things to do.
         if let Ok(_guard) = drawing.try_lock() {
-            let bar = bar.get_or_init(|| new_bar(progress.total as u64));
-            bar.set_position(progress.done as u64);
+            let bar = bar.get_or_init(|| new_bar(progress.total));
+            bar.set_position(progress.done);
         }
     });
     if let Some(bar) = bar.get() {
@@ -105,7 +105,7 @@ pub(crate) fn compile_bytes(
 }
 
 fn new_bar(total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} functions, {eta} left");
+    let style = ProgressStyle::with_template("compiling {bar:40} {percent}%, {eta} left");
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

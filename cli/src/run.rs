@@ -5,7 +5,9 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use precast::{Error, Extern, Instance, InterruptHandle, Limits, Linker, Module, Store, TrapCode};
+use precast::{
+    Error, Extern, Instance, InterruptHandle, LimitError, Limits, Linker, Module, Store, TrapCode,
+};
 use precast_wasi::{Exit, Perms, WasiCtx, WasiCtxBuilder};
 
 use crate::args::RunArgs;
@@ -182,7 +184,7 @@ fn conclude(args: &RunArgs, outcome: Result<(), End>) -> Result<i32, Failure> {
 fn explain(error: &Error) -> String {
     match error {
         Error::Link(_) => format!("{error}; `precast run` provides WASI preview 1 only"),
-        Error::Limit(_) => format!("{error} (--max-memory)"),
+        Error::Limit(LimitError::MemoryBytes { .. }) => format!("{error} (--max-memory)"),
         _ => error.to_string(),
     }
 }
