@@ -17,8 +17,10 @@ struct World {
 
 impl World {
     fn new(opt: OptLevel) -> World {
-        let mut options = Options::default();
-        options.opt = opt;
+        let options = Options {
+            opt,
+            ..Options::default()
+        };
         let mut linker = Linker::new();
         linker.func("host", "double", |_: precast::Caller<'_, ()>, x: i32| x * 2);
         World {

@@ -6,32 +6,32 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A directory to run the command in, with a cache of its own.
-pub struct Place {
+pub(crate) struct Place {
     dir: tempfile::TempDir,
 }
 
 /// What a run left behind.
-pub struct Ran {
-    pub code: Option<i32>,
-    pub stdout: Vec<u8>,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
-    pub fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
     /// Fails unless the command succeeded.
     #[track_caller]
-    pub fn ok(self) -> Ran {
+    pub(crate) fn ok(self) -> Ran {
         assert_eq!(self.code, Some(0), "{}{}", self.stdout(), self.stderr);
         self
     }
 
     /// Fails unless the command failed with one line of the user's, and returns that line.
     #[track_caller]
-    pub fn one_error_line(self) -> String {
+    pub(crate) fn one_error_line(self) -> String {
         assert_eq!(self.code, Some(1), "{}{}", self.stdout(), self.stderr);
         assert_eq!(self.stdout(), "");
         assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
@@ -41,36 +41,32 @@ impl Ran {
 }
 
 impl Place {
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place {
             dir: tempfile::tempdir().unwrap(),
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, contents).unwrap();
         path
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap()
     }
 
     /// Names of the files here, sorted.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         names_in(self.dir.path())
     }
 
-    pub fn cache(&self) -> PathBuf {
-        self.path("cache/precast")
-    }
-
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_precast"));
         command.current_dir(self.dir.path());
         command.env("XDG_CACHE_HOME", self.path("cache"));
@@ -79,12 +75,12 @@ impl Place {
     }
 
     /// Runs the command with the words of `line` for arguments.
-    pub fn run(&self, line: &str) -> Ran {
+    pub(crate) fn run(&self, line: &str) -> Ran {
         self.run_with(line, b"")
     }
 
     /// As [`Place::run`], with `input` on standard input.
-    pub fn run_with(&self, line: &str, input: &[u8]) -> Ran {
+    pub(crate) fn run_with(&self, line: &str, input: &[u8]) -> Ran {
         let mut command = self.command();
         command.args(line.split_whitespace());
         finish(command, input)
@@ -92,7 +88,7 @@ impl Place {
 
     /// What a run printed and answered, as one text without anything that changes from run to
     /// run or from machine to machine.
-    pub fn transcript(&self, line: &str, ran: &Ran) -> String {
+    pub(crate) fn transcript(&self, line: &str, ran: &Ran) -> String {
         let here = self.dir.path().to_string_lossy().into_owned();
         let body = [ran.stdout(), ran.stderr.clone()]
             .map(|text| if text.is_empty() { String::new() } else { text })
@@ -107,7 +103,7 @@ impl Place {
     }
 }
 
-pub fn finish(mut command: Command, input: &[u8]) -> Ran {
+pub(crate) fn finish(mut command: Command, input: &[u8]) -> Ran {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -129,7 +125,7 @@ pub fn finish(mut command: Command, input: &[u8]) -> Ran {
     }
 }
 
-pub fn names_in(dir: &Path) -> Vec<String> {
+pub(crate) fn names_in(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap().flatten();
     let mut names: Vec<String> = entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -140,7 +136,7 @@ pub fn names_in(dir: &Path) -> Vec<String> {
 
 /// Compares `actual` with the file `tests/cli/NAME.txt`; `BLESS=1` writes it instead.
 #[track_caller]
-pub fn expect_snapshot(name: &str, actual: &str) {
+pub(crate) fn expect_snapshot(name: &str, actual: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cli/{name}.txt"));
     if std::env::var_os("BLESS").is_some() {
         fs::write(&path, actual).unwrap();

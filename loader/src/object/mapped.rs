@@ -155,6 +155,7 @@ impl MappedObject {
     }
 
     /// The text, as data.
+    #[cfg(test)]
     pub(crate) fn text(&self) -> &[u8] {
         // SAFETY: `map` mapped this range for reading and executing; an empty text is an empty
         // slice at the start of the mapping.
@@ -215,9 +216,9 @@ fn extent(elf: &Elf) -> Result<(u64, usize), OpenError> {
 
 /// # Safety
 ///
-/// `(start, len)` lies within `mapping`, is mapped readable, and stays so for the lifetime that
-/// the caller gives the slice.
-unsafe fn bytes_at<'a>(mapping: &'a Reservation, (start, len): (usize, usize)) -> &'a [u8] {
+/// `(start, len)` lies within `mapping`, is mapped readable, and stays so for as long as the
+/// slice is used.
+unsafe fn bytes_at(mapping: &Reservation, (start, len): (usize, usize)) -> &[u8] {
     // SAFETY: the caller's promise.
     unsafe { slice::from_raw_parts(mapping.base().add(start).as_ptr(), len) }
 }

@@ -31,11 +31,6 @@ impl<'a> Metadata<'a> {
         self.header
     }
 
-    /// The whole section.
-    pub(crate) fn section(&self) -> &'a [u8] {
-        self.bytes
-    }
-
     /// Record `index` of a list of the header, unchecked in itself.
     pub(super) fn record<T: Record>(
         &self,

@@ -59,11 +59,6 @@ impl Reservation {
         self.base
     }
 
-    /// Bytes, a multiple of the page size.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     /// Maps a part of `file` over `range`, replacing what was there. `range` and `file_offset`
     /// are page-aligned (the end of `range` is rounded up).
     ///
@@ -85,12 +80,13 @@ impl Reservation {
         Ok(())
     }
 
-    /// Maps zeroed memory over `range`, replacing what was there. With [`Access::None`] this
-    /// gives the memory back. `range` is page-aligned (its end is rounded up).
+    /// Maps zeroed memory over `range`, replacing what was there. `range` is page-aligned (its end
+    /// is rounded up).
     ///
     /// # Safety
     ///
     /// No reference to memory in `range` is in use.
+    #[cfg(test)]
     pub(crate) unsafe fn map_zeroes(&self, range: Range<usize>, access: Access) -> io::Result<()> {
         let (at, len) = self.locate(&range)?;
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
@@ -108,7 +104,6 @@ impl Reservation {
     pub(crate) unsafe fn protect(&self, range: Range<usize>, access: Access) -> io::Result<()> {
         let (at, len) = self.locate(&range)?;
         let flags = match access {
-            Access::None => MprotectFlags::empty(),
             Access::Read => MprotectFlags::READ,
             Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
             Access::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
@@ -143,7 +138,6 @@ impl Drop for Reservation {
 
 fn prot(access: Access) -> ProtFlags {
     match access {
-        Access::None => ProtFlags::empty(),
         Access::Read => ProtFlags::READ,
         Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
         Access::ReadExecute => ProtFlags::READ | ProtFlags::EXEC,

@@ -6,7 +6,6 @@
 //! |---|---|
 //! | [`Reservation::new`]`(len)` | `len` bytes of address space (rounded up to pages) that nothing else uses, not accessible, costing no memory; given back on drop |
 //! | [`Reservation::map_file`] | puts a page-aligned part of a file there, privately: writes never reach the file |
-//! | [`Reservation::map_zeroes`] | puts zeroed memory there, or inaccessible nothing, whatever was there before |
 //! | [`Reservation::protect`] | changes the access of mapped pages |
 //! | [`map_whole_file`] | a private, writable mapping of a file, anywhere |
 //! | [`open_read`], [`len`], [`read_start`] | a file for reading only, its length, its first bytes; descriptors are not inherited by child processes |
@@ -55,8 +54,6 @@ pub(crate) const SMALLEST_PAGE: usize = 4096;
 /// What mapped pages may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Nothing.
-    None,
     /// Reading.
     Read,
     /// Reading and writing.

@@ -117,7 +117,9 @@ const BINARY: [Reference; 28] = [
     ("v128.andnot", |x, y| x & !y),
 ];
 
-const UNARY: [(&str, fn(u128) -> u128); 12] = [
+type Unary = fn(u128) -> u128;
+
+const UNARY: [(&str, Unary); 12] = [
     ("i8x16.popcnt", |x| {
         map::<8>(x, 0, |a, _| a.count_ones().into())
     }),
