@@ -288,6 +288,18 @@ mod tests {
     }
 
     #[test]
+    fn a_text_beyond_the_reach_of_code_is_an_error() {
+        let mut pieces = Vec::new();
+        for index in 0..3 {
+            let mut code = code(8, Target::Local(0), -4);
+            code.align = 1 << 30;
+            pieces.push((function(index), code));
+        }
+        let error = Text::new(pieces, vec![0]);
+        assert!(matches!(error, Err(CompileError::TooLarge { .. })));
+    }
+
+    #[test]
     fn an_empty_text_can_still_be_mapped() {
         let text = Text::new([], vec![0]).unwrap();
         let mut bytes = Vec::new();

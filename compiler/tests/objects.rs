@@ -172,6 +172,19 @@ fn the_metadata_segment_consists_of_whole_sections() {
     assert_eq!(strings.address() + strings.size(), start + size);
 }
 
+/// The budget of the design, for a small program in C: fixed costs and all.
+#[test]
+fn what_describes_the_code_is_a_quarter_of_it_at_most() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/wordfreq/wordfreq.wasm"
+    );
+    let wasm = std::fs::read(path).unwrap();
+    let summary = compile(&wasm, &Options::default()).unwrap().summary;
+    let described = summary.metadata_bytes + summary.unwind_bytes;
+    assert!(described * 4 <= summary.text_bytes, "{summary:?}");
+}
+
 #[test]
 fn a_module_of_nothing_is_an_object_too() {
     let bytes = compile_text("(module)");
