@@ -15,6 +15,7 @@
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use precast_abi::trap::TrapCode;
@@ -23,7 +24,7 @@ use crate::arch;
 use crate::backtrace;
 use crate::error::Error;
 use crate::store::StoreCore;
-use crate::thread;
+use crate::thread::{self, ThreadState};
 use crate::trap::{Backtrace, Trap};
 use crate::value;
 
@@ -88,7 +89,7 @@ pub(crate) struct Activation {
     /// 0 while guest code runs; the guest's frame pointer while it has called out; [`IDLE`].
     pub(crate) guest_fp: AtomicUsize,
     pub(crate) exit: Exit,
-    /// The thread that entered last, as the kernel numbers it; 0 where no guest runs.
+    /// The thread that entered last, as the kernel numbers it; 0 before the first.
     pub(crate) thread: AtomicU32,
     pub(crate) landing: Cell<Landing>,
     core: Cell<*mut StoreCore>,
@@ -132,9 +133,12 @@ impl Activation {
         self.core.set(core.as_ptr());
     }
 
-    /// The store. Valid as long as instances and host functions of it can be reached.
+    /// The store. Never null once it is set; valid as long as instances and host functions of it can be reached.
+    #[inline]
     pub(crate) fn core(&self) -> NonNull<StoreCore> {
-        NonNull::new(self.core.get()).expect("set when the store was made")
+        debug_assert!(!self.core.get().is_null());
+        // SAFETY: set when the store is made, before anything can ask for it.
+        unsafe { NonNull::new_unchecked(self.core.get()) }
     }
 
     /// Whether the store's guests were stopped from outside.
@@ -208,46 +212,28 @@ pub(crate) struct Entry {
 /// `core` must be a store that the caller has exclusively, with no reference into it alive;
 /// `entry` a function of an instance in it; and `values` as many cells as its type needs, the
 /// arguments of the right types.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn invoke(
     core: NonNull<StoreCore>,
     entry: &Entry,
     values: *mut value::Cell,
 ) -> Result<(), Error> {
     // SAFETY: the caller has the store; the activation lives as long, behind an `Arc`.
-    let activation: &Activation = unsafe { &*std::sync::Arc::as_ptr(&(*core.as_ptr()).activation) };
-    let mut stack_top = entry.stack_top;
-    let outer_fp = activation.guest_fp.load(Ordering::Relaxed);
-    if outer_fp != IDLE {
-        stack_top = nested_stack(activation, outer_fp)?;
-    }
+    let activation: &Activation = unsafe { &*Arc::as_ptr(&(*core.as_ptr()).activation) };
+    let nested = activation.guest_fp.load(Ordering::Relaxed) != IDLE;
     let status = thread::with(|thread| {
-        if arch::stack_pointer() < thread.host_limit.get() {
-            thread.check_host_stack()?;
+        if nested || arch::stack_pointer() < thread.host_limit.get() {
+            // SAFETY: the caller's promise.
+            return unsafe { invoke_with_care(activation, thread, entry, values) };
         }
-        let outer = thread.current.replace(activation);
-        let outer_thread = activation.thread.load(Ordering::Relaxed);
-        activation.thread.store(thread.id.get(), Ordering::Relaxed);
-        // SAFETY: the caller vouches for `entry` and `values`; `stack_top` is the upper end of an
-        // accessible guest stack that no other frame uses; the thread is prepared.
-        let status = unsafe {
-            arch::enter(
-                activation,
-                entry.stub,
-                entry.context,
-                entry.code,
-                values,
-                stack_top,
-            )
+        let outer = arch::Outer {
+            host_sp: 0,
+            guest_fp: IDLE,
         };
-        activation.thread.store(outer_thread, Ordering::Relaxed);
-        thread.current.set(outer);
-        Ok(status)
-    })
-    .map_err(|overflow: thread::HostStackUsedUp| overflow.into_error())?;
-    if outer_fp != IDLE {
-        nested_done(activation);
-    }
+        // SAFETY: the caller vouches for `entry` and `values`; no guest is on the stack; the
+        // thread is prepared.
+        unsafe { enter(activation, thread, entry, entry.stack_top, outer, values) }
+    });
     if status == arch::RETURNED {
         Ok(())
     } else {
@@ -255,8 +241,82 @@ pub(crate) unsafe fn invoke(
     }
 }
 
-/// Where on the guest stack a call from within a host function may go on.
+/// # Safety
+///
+/// As [`invoke`]; `stack_top` must be the upper end of an accessible guest stack that no other
+/// frame uses, and the thread prepared.
+#[inline(always)]
+unsafe fn enter(
+    activation: &Activation,
+    thread: &ThreadState,
+    entry: &Entry,
+    stack_top: usize,
+    outer: arch::Outer,
+    values: *mut value::Cell,
+) -> u64 {
+    let current = thread.current.replace(activation);
+    activation.thread.store(thread.id.get(), Ordering::Relaxed);
+    // SAFETY: the caller's promise; the activation has just become current.
+    let status = unsafe {
+        let Entry {
+            stub,
+            context,
+            code,
+            ..
+        } = *entry;
+        arch::enter(activation, stub, context, code, values, stack_top, outer)
+    };
+    thread.current.set(current);
+    status
+}
+
+/// The first entry of a thread, one near the end of its stack, and one from within a host function
+/// that a guest of the same store has called.
+///
+/// # Safety
+///
+/// As [`invoke`].
 #[cold]
+#[inline(never)]
+unsafe fn invoke_with_care(
+    activation: &Activation,
+    thread: &ThreadState,
+    entry: &Entry,
+    values: *mut value::Cell,
+) -> u64 {
+    let outer_fp = activation.guest_fp.load(Ordering::Relaxed);
+    let nested = outer_fp != IDLE;
+    let stack_top = thread
+        .check_host_stack()
+        .map_err(thread::HostStackUsedUp::into_error)
+        .and_then(|()| {
+            if nested {
+                nested_stack(activation, outer_fp)
+            } else {
+                Ok(entry.stack_top)
+            }
+        });
+    let stack_top = match stack_top {
+        Ok(stack_top) => stack_top,
+        Err(error) => {
+            activation.fail(Pending::Error(error));
+            return arch::LEFT;
+        }
+    };
+    let outer = arch::Outer {
+        host_sp: activation.host_sp.get(),
+        guest_fp: outer_fp,
+    };
+    // SAFETY: the caller vouches for `entry` and `values`; the stack was chosen, and the thread
+    // prepared, above.
+    let status = unsafe { enter(activation, thread, entry, stack_top, outer, values) };
+    if nested {
+        nested_done(activation);
+    }
+    status
+}
+
+/// Where on the guest stack a call from within a host function may go on.
 fn nested_stack(activation: &Activation, outer_fp: usize) -> Result<usize, Error> {
     /// What a call needs at the very least, so that the entry itself does not overflow.
     const ROOM: usize = 4096;
@@ -275,7 +335,6 @@ fn nested_stack(activation: &Activation, outer_fp: usize) -> Result<usize, Error
     Ok(top)
 }
 
-#[cold]
 fn nested_done(activation: &Activation) {
     // SAFETY: as in `nested_stack`.
     unsafe { (*activation.outer.get()).pop() };

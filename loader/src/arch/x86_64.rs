@@ -3,8 +3,9 @@
 //! # Safety
 //!
 //! This file holds unsafe code: assembly that switches stacks. Invariants:
-//! - `enter` saves every callee-saved register on the host's stack and leaves the stack pointer in
-//!   `Activation::host_sp`; every way out restores from there.
+//! - `enter` saves `rbp` and `rbx` on the host's stack and leaves the stack pointer in
+//!   `Activation::host_sp`; every way out restores from there. Other callee-saved registers hold
+//!   anything after a trap: the inline assembly that calls `enter` says so.
 //! - While guest code runs, `guest_fp` is 0. It is cleared *before* the exit word is read, and set
 //!   *before* the host's stack is taken: so a signal that finds it not 0 knows that the word will
 //!   be read before guest code goes on.
@@ -15,7 +16,7 @@
 //! host stack, after `enter`'s prologue        guest stack, in a crossing to the host
 //!   return address                              return address into guest code
 //!   rbp          ◄── rbp                        guest's rbp   ◄── rbp, guest_fp
-//!   rbx r12 r13 r14 r15                         activation    ◄── rsp before the switch
+//!   rbx                                         activation    ◄── rsp before the switch
 //!   host_sp of the entry around this one
 //!   guest_fp of the entry around this one
 //!   activation   ◄── rsp, host_sp
@@ -44,7 +45,9 @@ global_asm!(
     ".globl precast_crossings_start",
     "precast_crossings_start:",
 
-    // enter(activation, stub, context, code, values, stack_top) -> status
+    // enter(activation, stub, context, code, values, stack_top) -> status, and in r10 and r11 the
+    // host_sp and guest_fp to restore. That they are not loaded here saves a first entry from
+    // waiting for what the one before it stored.
     ".hidden precast_enter",
     ".globl precast_enter",
     ".type precast_enter, @function",
@@ -58,16 +61,8 @@ global_asm!(
     ".cfi_def_cfa_register rbp",
     "push rbx",
     ".cfi_offset rbx, -24",
-    "push r12",
-    ".cfi_offset r12, -32",
-    "push r13",
-    ".cfi_offset r13, -40",
-    "push r14",
-    ".cfi_offset r14, -48",
-    "push r15",
-    ".cfi_offset r15, -56",
-    "push qword ptr [rdi + {host_sp}]",
-    "push qword ptr [rdi + {guest_fp}]",
+    "push r10",
+    "push r11",
     "push rdi",
     "mov [rdi + {host_sp}], rsp",
     "mov qword ptr [rdi + {guest_fp}], 0",
@@ -79,9 +74,9 @@ global_asm!(
     "mov rdx, r8",
     "mov rsp, r9",
     "call rax",
-    "mov rdi, [rbp - 64]",
-    "mov rcx, [rbp - 56]",
-    "mov rdx, [rbp - 48]",
+    "mov rdi, [rbp - 32]",
+    "mov rcx, [rbp - 24]",
+    "mov rdx, [rbp - 16]",
     "mov [rdi + {guest_fp}], rcx",
     "mov [rdi + {host_sp}], rdx",
     "mov eax, {returned}",
@@ -103,10 +98,6 @@ global_asm!(
     "pop rdi",
     "pop qword ptr [rdi + {guest_fp}]",
     "pop qword ptr [rdi + {host_sp}]",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
     "pop rbx",
     "pop rbp",
     ".cfi_def_cfa rsp, 8",
@@ -234,14 +225,7 @@ global_asm!(
 unsafe extern "C" {
     safe static precast_crossings_start: u8;
     safe static precast_crossings_end: u8;
-    fn precast_enter(
-        activation: *const Activation,
-        stub: usize,
-        context: usize,
-        code: usize,
-        values: *mut value::Cell,
-        stack_top: usize,
-    ) -> u64;
+    fn precast_enter();
     fn precast_leave();
     fn precast_trap();
     fn precast_host_registers();
@@ -256,6 +240,15 @@ unsafe extern "C" {
     fn precast_rt_table_copy();
     fn precast_rt_table_init();
     fn precast_rt_elem_drop();
+}
+
+/// What an activation goes back to when an entry ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outer {
+    /// `host_sp` of the entry around this one; anything if there is none.
+    pub(crate) host_sp: usize,
+    /// `guest_fp` of the guest that waits for this entry.
+    pub(crate) guest_fp: usize,
 }
 
 /// Enters the guest. Returns [`RETURNED`], [`TRAPPED`] or [`LEFT`].
@@ -274,9 +267,32 @@ pub(crate) unsafe fn enter(
     code: usize,
     values: *mut value::Cell,
     stack_top: usize,
+    outer: Outer,
 ) -> u64 {
-    // SAFETY: the caller's promise is what the assembly asks for.
-    unsafe { precast_enter(activation, stub, context, code, values, stack_top) }
+    let status;
+    // SAFETY: the caller's promise is what the assembly asks for. It keeps rbx and rbp; guest code
+    // and host functions called by it keep or change all others.
+    unsafe {
+        std::arch::asm!(
+            "call {enter}",
+            enter = sym precast_enter,
+            inlateout("rdi") activation as *const Activation => _,
+            inlateout("rsi") stub => _,
+            inlateout("rdx") context => _,
+            inlateout("rcx") code => _,
+            inlateout("r8") values => _,
+            inlateout("r9") stack_top => _,
+            inlateout("r10") outer.host_sp => _,
+            inlateout("r11") outer.guest_fp => _,
+            lateout("rax") status,
+            lateout("r12") _,
+            lateout("r13") _,
+            lateout("r14") _,
+            lateout("r15") _,
+            clobber_abi("sysv64"),
+        );
+    }
+    status
 }
 
 /// The current stack pointer, about.
