@@ -89,7 +89,7 @@ pub(crate) struct Activation {
     /// 0 while guest code runs; the guest's frame pointer while it has called out; [`IDLE`].
     pub(crate) guest_fp: AtomicUsize,
     pub(crate) exit: Exit,
-    /// The thread that entered last, as the kernel numbers it; 0 before the first.
+    /// The thread that entered last, as the kernel numbers it; 0 where no guest runs.
     pub(crate) thread: AtomicU32,
     pub(crate) landing: Cell<Landing>,
     core: Cell<*mut StoreCore>,
@@ -232,7 +232,9 @@ pub(crate) unsafe fn invoke(
         };
         // SAFETY: the caller vouches for `entry` and `values`; no guest is on the stack; the
         // thread is prepared.
-        unsafe { enter(activation, thread, entry, entry.stack_top, outer, values) }
+        let status = unsafe { enter(activation, thread, entry, entry.stack_top, outer, values) };
+        activation.thread.store(0, Ordering::Relaxed);
+        status
     });
     if status == arch::RETURNED {
         Ok(())
@@ -312,6 +314,8 @@ unsafe fn invoke_with_care(
     let status = unsafe { enter(activation, thread, entry, stack_top, outer, values) };
     if nested {
         nested_done(activation);
+    } else {
+        activation.thread.store(0, Ordering::Relaxed);
     }
     status
 }

@@ -654,6 +654,7 @@ impl StoreCore {
     /// No guest can have called them: one that knows the type would have brought the stub.
     fn adopt_stubs(&mut self, module: &Module) -> Result<(), Error> {
         let mut waiting = std::mem::take(&mut self.without_stub);
+        let before = waiting.len();
         let mut result = Ok(());
         waiting.retain(|&(ty, record)| match host_stub(module, ty) {
             Ok(Some(stub)) => {
@@ -666,6 +667,10 @@ impl StoreCore {
                 true
             }
         });
+        if waiting.len() < before {
+            // The stubs are needed even if instantiation fails.
+            self.kept.push(module.clone());
+        }
         self.without_stub = waiting;
         result
     }

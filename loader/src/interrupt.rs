@@ -77,11 +77,13 @@ impl InterruptHandle {
         self.activation.event.descriptor(&self.activation)
     }
 
-    /// Signals the thread and waits for its answer.
+    /// Signals the thread and waits for its answer. A thread that is gone runs no guest.
     fn notify(&self, thread: u32, pause: Duration) -> bool {
         let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
         let place = &ANSWERS[ticket as usize % ANSWERS.len()];
-        sys::interrupt_thread(thread, ticket as usize);
+        if !sys::interrupt_thread(thread, ticket as usize) {
+            return self.activation.thread.load(Ordering::SeqCst) == thread;
+        }
         for _ in 0..1000 {
             if place.load(Ordering::Acquire) == ticket {
                 return true;

@@ -26,6 +26,7 @@ use crate::host::record::HostBox;
 use crate::instantiate::InstanceData;
 use crate::interrupt::InterruptHandle;
 use crate::memory::MemoryEntity;
+use crate::module::Module;
 use crate::table::TableEntity;
 use crate::types::TypeId;
 use crate::value::{Cell, ExternRef};
@@ -90,6 +91,8 @@ pub struct StoreCore {
     /// Functions of the host's own that belong to no instance.
     pub(crate) host_funcs: Fixed<HostBox>,
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
+    /// Modules that are needed beside those of the instances.
+    pub(crate) kept: Vec<Module>,
     /// Host functions whose types no module of the store has had a stub for yet.
     pub(crate) without_stub: Vec<(TypeId, NonNull<FuncRef>)>,
 }
@@ -156,6 +159,7 @@ impl<T: 'static> Store<T> {
             globals: Vec::new(),
             host_funcs: Vec::new(),
             externs: Vec::new(),
+            kept: Vec::new(),
             without_stub: Vec::new(),
         };
         let inner = NonNull::from(Box::leak(Box::new(StoreInner { core, data })));

@@ -71,12 +71,18 @@ impl RawNumber for f32 {}
 impl RawNumber for f64 {}
 
 /// What plain host functions return: one number or nothing.
-pub trait RawResult: Copy + 'static {
+pub trait RawResult: Copy + sealed::Sealed + 'static {
     #[doc(hidden)]
     type Results: WasmResults;
     #[doc(hidden)]
     fn to_cell(self) -> Cell;
 }
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for () {}
 
 impl RawResult for () {
     type Results = ();
@@ -88,6 +94,8 @@ impl RawResult for () {
 
 macro_rules! raw_results {
     ($($ty:ty),*) => {$(
+        impl sealed::Sealed for $ty {}
+
         impl RawResult for $ty {
             type Results = $ty;
 

@@ -96,8 +96,8 @@ impl Drop for SignalStack {
 /// that one that comes late does no harm.
 pub(crate) const INTERRUPT: libc::c_int = libc::SIGURG;
 
-/// Sends [`INTERRUPT`] with `value` to a thread of this process. A thread that is gone is no error.
-pub(crate) fn interrupt_thread(thread: u32, value: usize) {
+/// Sends [`INTERRUPT`] with `value` to a thread of this process. `false` where it is gone.
+pub(crate) fn interrupt_thread(thread: u32, value: usize) -> bool {
     // SAFETY: plain data, filled in below as `rt_tgsigqueueinfo` asks for.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     info.si_signo = INTERRUPT;
@@ -118,7 +118,7 @@ pub(crate) fn interrupt_thread(thread: u32, value: usize) {
             thread,
             INTERRUPT,
             &info,
-        );
+        ) == 0
     }
 }
 
