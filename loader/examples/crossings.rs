@@ -1,4 +1,9 @@
 //! Measures crossings between host and guest: `cargo run --release -p precast --example crossings`.
+//!
+//! # Safety
+//!
+//! Opening an object is unsafe: this one was compiled a moment before, by our own compiler.
+#![allow(unsafe_code, reason = "objects are opened on trust in who made them")]
 
 use std::hint::black_box;
 use std::time::Instant;
