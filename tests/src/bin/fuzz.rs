@@ -32,8 +32,14 @@ fn main() -> ExitCode {
 fn run_seeds(first: u64, count: u64) -> ExitCode {
     let mut found = false;
     for seed in first..first + count {
-        println!("seed {seed}");
-        let _ = std::io::stdout().flush();
+        let mut stdout = std::io::stdout();
+        // Without a parent nobody wants to know any more.
+        if writeln!(stdout, "seed {seed}")
+            .and_then(|()| stdout.flush())
+            .is_err()
+        {
+            return ExitCode::FAILURE;
+        }
         let outcomes = [differential(seed).map(|_| ()), damaged(seed)];
         for failure in outcomes.into_iter().filter_map(Result::err) {
             found = true;
