@@ -3,6 +3,8 @@
 //! - [`differential`]: a generated module, or two that are linked, are compiled by us and
 //!   interpreted by `wasmi`; every result, trap, host call, global, table and memory must be the
 //!   same.
+//! - [`relaxed`]: a module with relaxed SIMD, where the interpreter may rightly differ, is compiled
+//!   with and without optimisation.
 //! - [`damaged`]: a module with flipped, cut or repeated bytes is compiled; any answer on one line
 //!   will do.
 
@@ -21,6 +23,7 @@ pub use rng::Rng;
 pub use subject::Variant;
 pub use trace::{Event, Trace};
 
+use precast_compiler::OptLevel;
 use std::fmt;
 
 /// What became of one seed.
@@ -82,6 +85,32 @@ pub fn differential(seed: u64) -> Result<Option<Coverage>, Box<Failure>> {
             variant: Some(variant),
             message,
             modules: scenes.into_iter().map(|scene| scene.wasm).collect(),
+        })
+    })
+}
+
+/// Compiles the relaxed SIMD of `seed` without and with optimisation for the same CPU, which must
+/// not change what it does.
+pub fn relaxed(seed: u64) -> Result<(), Box<Failure>> {
+    let mut rng = Rng::new(seed);
+    let scene = generate::relaxed(&mut rng).and_then(|wasm| Scene::new(wasm, &mut rng));
+    let Some(scene) = scene else {
+        return Ok(());
+    };
+    let (variant, scenes) = (Variant::choose(&mut rng), [scene]);
+    let plain = Variant {
+        opt: OptLevel::None,
+        ..variant
+    };
+    let difference = subject::run(&scenes, plain)
+        .and_then(|expected| trace::compare(&expected, &subject::run(&scenes, variant)?));
+    let [scene] = scenes;
+    difference.map_err(|message| {
+        Box::new(Failure {
+            seed,
+            variant: Some(variant),
+            message,
+            modules: vec![scene.wasm],
         })
     })
 }

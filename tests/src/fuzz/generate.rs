@@ -2,7 +2,7 @@
 
 use super::rng::Rng;
 use arbitrary::{Arbitrary, Unstructured};
-use wasm_smith::{Config, MemoryOffsetChoices, Module};
+use wasm_smith::{Config, InstructionKind, InstructionKinds, MemoryOffsetChoices, Module};
 
 /// How many loop iterations and calls a module may make before it stops itself. The most is
 /// enough for a recursion that exhausts the stack.
@@ -25,6 +25,27 @@ pub(super) fn module(rng: &mut Rng, imports: Option<Vec<u8>>) -> Option<Vec<u8>>
         config.max_tables = 10;
     }
     config.available_imports = imports;
+    build(config, rng)
+}
+
+/// A module with relaxed SIMD, whose results depend on the CPU that it is compiled for.
+pub(super) fn relaxed(rng: &mut Rng) -> Option<Vec<u8>> {
+    let mut config = Config::default();
+    restrict(&mut config, rng);
+    config.simd_enabled = true;
+    config.relaxed_simd_enabled = true;
+    let kinds = [
+        InstructionKind::Vector,
+        InstructionKind::NumericInt,
+        InstructionKind::Parametric,
+        InstructionKind::Variable,
+        InstructionKind::Memory,
+    ];
+    config.allowed_instructions = InstructionKinds::new(&kinds);
+    build(config, rng)
+}
+
+fn build(config: Config, rng: &mut Rng) -> Option<Vec<u8>> {
     let len = 512 << rng.pick(&[0, 1, 2, 3, 3, 4, 4, 5, 6]);
     let bytes = rng.bytes(len);
     let mut module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
