@@ -172,7 +172,7 @@ const INSPECT_EXAMPLES: &str = "\
 Examples:
   precast inspect app.so            target, ABI, imports, exports, sizes
   precast inspect --json app.so     the same for programs
-  precast inspect --verify app.so   check every record; fails if one is wrong";
+  precast inspect --verify app.so   check every record and all code; fails if one is wrong";
 
 /// Arguments of `precast inspect`.
 #[derive(Debug, clap::Args)]
@@ -184,7 +184,7 @@ pub(crate) struct InspectArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Check every offset, trap site and table entry of the object.
+    /// Check every offset, trap site and table entry of the object, and its machine code.
     #[arg(long)]
     pub(crate) verify: bool,
 }

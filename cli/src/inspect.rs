@@ -31,14 +31,24 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     failure::print(shown.as_bytes())
 }
 
-/// Checks every record, offset, trap site and table entry; how many there were.
-fn verify(view: &ObjectView<'_>) -> Result<object::Report, String> {
-    view.verify().map_err(|findings| {
+/// What verification has counted.
+#[derive(Debug)]
+struct Checked {
+    records: object::Report,
+    /// By name; empty where the machine code was not looked at.
+    code: Vec<(&'static str, u64)>,
+}
+
+/// Checks every record, offset, trap site and table entry, and then the machine code.
+fn verify(view: &ObjectView<'_>) -> Result<Checked, String> {
+    let records = view.verify().map_err(|findings| {
         let first = findings.first().map(Damage::to_string).unwrap_or_default();
         let more = match findings.len() {
             0 | 1 => String::new(),
             n => format!(", and {} more findings", n - 1),
         };
         format!("the object is damaged: {first}{more}; copy or compile it again")
-    })
+    })?;
+    let code = crate::verify::code(view)?;
+    Ok(Checked { records, code })
 }

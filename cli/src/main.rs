@@ -15,6 +15,11 @@ mod invoke;
 mod output;
 mod run;
 mod units;
+#[cfg(feature = "verify")]
+mod verify;
+#[cfg(not(feature = "verify"))]
+#[path = "no_verify.rs"]
+mod verify;
 
 use std::process::ExitCode;
 

@@ -47,12 +47,13 @@ pub(super) fn render(report: &Report) -> String {
             "bytes": run.bytes,
         })).collect::<Vec<_>>(),
         "sizes": sizes,
-        "verified": report.checked.map(|checked| json!({
-            "records": checked.records,
-            "address_map_entries": checked.address_map_entries,
-            "trap_sites": checked.trap_sites,
-            "regions": checked.regions,
-            "code_table_entries": checked.code_table_entries,
+        "verified": report.checked.as_ref().map(|checked| json!({
+            "records": checked.records.records,
+            "address_map_entries": checked.records.address_map_entries,
+            "trap_sites": checked.records.trap_sites,
+            "regions": checked.records.regions,
+            "code_table_entries": checked.records.code_table_entries,
+            "code": checked.code.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
         })),
     });
     format!("{value:#}\n")

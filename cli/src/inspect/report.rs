@@ -1,11 +1,11 @@
 //! What there is to say about an object.
 
 use precast::ObjectView;
-use precast::object::{self, Damage, Fault, Metadata, Part};
+use precast::object::{Damage, Fault, Metadata, Part};
 use precast_abi::cpu::X86;
 use precast_abi::object::{Arch, ExternKind, MemoryRecord, Os, TableRecord};
 
-use super::types;
+use super::{Checked, types};
 
 /// An object in words and numbers.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Report {
     pub(super) image_runs: Vec<Run>,
     pub(super) sizes: Vec<(&'static str, u64)>,
     /// What `--verify` looked at, if it did.
-    pub(super) checked: Option<object::Report>,
+    pub(super) checked: Option<Checked>,
 }
 
 #[derive(Debug)]
@@ -76,10 +76,7 @@ pub(super) struct Run {
 
 impl Report {
     /// Reads all of `view`; `checked` is what verification counted.
-    pub(super) fn new(
-        view: &ObjectView<'_>,
-        checked: Option<object::Report>,
-    ) -> Result<Report, Damage> {
+    pub(super) fn new(view: &ObjectView<'_>, checked: Option<Checked>) -> Result<Report, Damage> {
         let data = view.metadata();
         let header = data.header();
         Ok(Report {

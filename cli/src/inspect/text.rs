@@ -37,12 +37,16 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
         "functions     {} defined, {} imported",
         functions.defined, functions.imported
     )?;
-    if let Some(checked) = report.checked {
+    if let Some(checked) = &report.checked {
+        let records = &checked.records;
         writeln!(
             out,
             "verified      {} records, {} trap sites, {} code table entries: all sound",
-            checked.records, checked.trap_sites, checked.code_table_entries
+            records.records, records.trap_sites, records.code_table_entries
         )?;
+        for (name, count) in &checked.code {
+            writeln!(out, "  {count:>12} {name}")?;
+        }
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ impl<'a> ObjectView<'a> {
     }
 
     /// Address of the metadata, as the file counts addresses.
-    pub(super) fn metadata_address(&self) -> u64 {
+    pub fn metadata_address(&self) -> u64 {
         self.metadata_address
     }
 

@@ -1,0 +1,265 @@
+//! What the metadata says about instance data, functions and code tables, in a form that is
+//! quick to ask. All of it has passed [`ObjectView::verify`].
+
+use super::value::Thing;
+use precast::object::{Damage, Metadata, ObjectView};
+use precast_abi::NONE;
+use precast_abi::instance::InstanceHeader;
+use precast_abi::object::{FunctionRecord, ObjectHeader};
+use precast_abi::trap::TrapCode;
+use precast_abi::types::{Kind, ValType};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+
+/// What eight bytes of instance data hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cell {
+    /// The address of a thing.
+    Address(Thing),
+    /// The address of this instance's own memory 0.
+    OwnBase,
+    /// Code of the import whose slot this is.
+    ImportCode,
+    /// Context of the import whose slot starts eight bytes below.
+    ImportContext,
+    /// The loader's trap entry.
+    TrapEntry,
+    /// The activation record, which is none of the code's business.
+    Activation,
+}
+
+/// A function as calls see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signature {
+    /// Bytes of parameters on the stack, which the function takes off.
+    pub(super) stack_bytes: i64,
+    /// Whether its first parameter says where to put results, and how many bytes there are.
+    pub(super) return_area: Option<i64>,
+}
+
+pub(super) struct Facts<'a> {
+    pub(super) metadata: Metadata<'a>,
+    pub(super) header: &'a ObjectHeader,
+    pub(super) text: &'a [u8],
+    /// By distance.
+    cells: HashMap<u32, Cell>,
+    /// Distances that may be written, as ranges: the low end of a region has the greatest.
+    writable: Vec<Range<i64>>,
+    /// Starts of functions, and other places that may be called with the base: stubs of traps.
+    entries: HashMap<u32, Option<u32>>,
+    trap_stubs: HashSet<u32>,
+    /// Where each code table starts, counted from the start of the text, and how many entries it
+    /// has.
+    code_tables: BTreeMap<i64, i64>,
+    /// Bytes from the base that memory 0 and its guard cover; 0 where accesses are compared.
+    pub(super) memory0: i64,
+    /// Whether there is any function reference.
+    pub(super) has_references: bool,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(view: &'a ObjectView<'a>) -> Result<Facts<'a>, Damage> {
+        let metadata = view.metadata();
+        let header = metadata.header();
+        let mut facts = Facts {
+            metadata,
+            header,
+            text: view.text(),
+            cells: HashMap::new(),
+            writable: Vec::new(),
+            entries: HashMap::new(),
+            trap_stubs: header
+                .trap_stubs
+                .iter()
+                .copied()
+                .filter(|stub| *stub != NONE)
+                .collect(),
+            code_tables: BTreeMap::new(),
+            memory0: 0,
+            has_references: false,
+        };
+        facts.header_cells();
+        facts.functions()?;
+        facts.memories()?;
+        facts.tables()?;
+        facts.globals()?;
+        facts.elements()?;
+        facts.read_code_tables(view.metadata_address())?;
+        Ok(facts)
+    }
+
+    /// What the eight bytes at this distance hold, if anything is said of them.
+    pub(super) fn cell(&self, distance: u32) -> Option<Cell> {
+        self.cells.get(&distance).copied()
+    }
+
+    /// Whether code may write these bytes, counted from the base.
+    pub(super) fn is_writable(&self, bytes: Range<i64>) -> bool {
+        self.writable
+            .iter()
+            .any(|region| region.start <= bytes.start && bytes.end <= region.end)
+    }
+
+    /// The function that starts at this text offset.
+    pub(super) fn function_at(&self, text_offset: u32) -> Option<Option<u32>> {
+        self.entries.get(&text_offset).copied()
+    }
+
+    pub(super) fn is_trap_stub(&self, text_offset: u32) -> bool {
+        self.trap_stubs.contains(&text_offset)
+    }
+
+    /// How many entries the code table at this address has.
+    pub(super) fn code_table(&self, address: i64) -> Option<i64> {
+        self.code_tables.get(&address).copied()
+    }
+
+    /// An address that counts from the start of the text, if it is in the text.
+    pub(super) fn text_offset(&self, address: i64) -> Option<u32> {
+        u32::try_from(address)
+            .ok()
+            .filter(|offset| (*offset as usize) < self.text.len())
+    }
+
+    pub(super) fn signature(&self, type_index: u32) -> Result<Signature, Damage> {
+        let ty = self.metadata.ty(type_index)?;
+        let results = self.metadata.results(&ty).collect::<Result<Vec<_>, _>>()?;
+        let params = self.metadata.params(&ty).collect::<Result<Vec<_>, _>>()?;
+        let result_bytes = bytes_on_stack(&results, 0, 8);
+        let hidden = if result_bytes > 0 { 2 } else { 1 };
+        let stack_bytes = bytes_on_stack(&params, hidden, 6);
+        Ok(Signature {
+            stack_bytes: (stack_bytes + 15) / 16 * 16,
+            return_area: (result_bytes > 0).then_some(result_bytes),
+        })
+    }
+
+    fn header_cells(&mut self) {
+        self.cells.extend([
+            (InstanceHeader::RUNTIME, Cell::Address(Thing::Runtime)),
+            (InstanceHeader::TRAP, Cell::TrapEntry),
+            (InstanceHeader::ACTIVATION, Cell::Activation),
+        ]);
+    }
+
+    fn functions(&mut self) -> Result<(), Damage> {
+        for index in 0..self.header.functions.len {
+            let function: FunctionRecord = self.metadata.function(index)?;
+            self.has_references |= function.func_ref != NONE;
+            if index < self.header.imported_functions {
+                self.cells.insert(function.import_slot, Cell::ImportCode);
+                self.cells
+                    .insert(function.import_slot - 8, Cell::ImportContext);
+            } else {
+                self.entries.insert(function.text_offset, Some(index));
+            }
+        }
+        Ok(())
+    }
+
+    fn memories(&mut self) -> Result<(), Damage> {
+        for index in 0..self.header.memories.len {
+            let memory = self.metadata.memory(index)?;
+            let imported = index < self.header.imported_memories;
+            let cell = match (imported, index) {
+                (true, _) => Cell::Address(Thing::MemoryDef),
+                (false, 0) => Cell::OwnBase,
+                (false, _) => Cell::Address(Thing::Memory),
+            };
+            self.cells.insert(memory.def, cell);
+            if index == 0 && !imported && memory.reservation > 0 {
+                // Both are below 2^46.
+                self.memory0 = (memory.reservation + memory.guard) as i64;
+            }
+        }
+        Ok(())
+    }
+
+    fn tables(&mut self) -> Result<(), Damage> {
+        for index in 0..self.header.tables.len {
+            let table = self.metadata.table(index)?;
+            if table.def == NONE {
+                continue;
+            }
+            self.has_references = true;
+            let imported = index < self.header.imported_tables;
+            let thing = if imported {
+                Thing::TableDef
+            } else {
+                Thing::Elements
+            };
+            self.cells.insert(table.def, Cell::Address(thing));
+        }
+        Ok(())
+    }
+
+    fn globals(&mut self) -> Result<(), Damage> {
+        for index in 0..self.header.globals.len {
+            let global = self.metadata.global(index)?;
+            self.has_references |= global.ty.is_func_ref();
+            if index < self.header.imported_globals {
+                self.cells.insert(global.cell, Cell::Address(Thing::Global));
+            } else {
+                let size = if global.ty.kind() == Some(Kind::V128) {
+                    16
+                } else {
+                    8
+                };
+                self.allow_writes(global.cell, size);
+            }
+        }
+        Ok(())
+    }
+
+    fn elements(&mut self) -> Result<(), Damage> {
+        for index in 0..self.header.elements.len {
+            let element = self.metadata.element(index)?;
+            if element.values != NONE {
+                self.allow_writes(element.values, i64::from(element.len) * 8);
+            }
+        }
+        Ok(())
+    }
+
+    fn allow_writes(&mut self, distance: u32, len: i64) {
+        let start = -i64::from(distance);
+        self.writable.push(start..start + len);
+    }
+
+    /// Arrays follow each other; the entry past the end of each is the stub for undefined
+    /// elements, which no other entry is.
+    fn read_code_tables(&mut self, metadata_address: u64) -> Result<(), Damage> {
+        let text = self.header.text.address as i64;
+        let first = metadata_address as i64 - text + i64::from(self.header.code_tables.offset);
+        let end = self.header.trap_stubs[TrapCode::UndefinedElement as usize];
+        let (entries, _) = self.metadata.code_tables()?.as_chunks::<4>();
+        let mut start = first;
+        for (index, entry) in (0..).zip(entries) {
+            let target = start + i64::from(i32::from_le_bytes(*entry));
+            if self.text_offset(target) == Some(end) {
+                let next = first + 4 * (index + 1);
+                self.code_tables.insert(start, (next - start) / 4);
+                start = next;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of values that no register is left for: after so many integers, of which `hidden` are
+/// taken already, and eight floats.
+fn bytes_on_stack(types: &[ValType], hidden: usize, max_integers: usize) -> i64 {
+    let (mut integers, mut floats, mut bytes) = (hidden, 0, 0);
+    for ty in types {
+        let (count, limit, size) = match ty.kind() {
+            Some(Kind::V128) => (&mut floats, 8, 16),
+            Some(Kind::F32 | Kind::F64) => (&mut floats, 8, 8),
+            _ => (&mut integers, max_integers, 8),
+        };
+        *count += 1;
+        if *count > limit {
+            bytes = (bytes + size - 1) / size * size + size;
+        }
+    }
+    bytes
+}

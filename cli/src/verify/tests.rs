@@ -1,0 +1,181 @@
+//! Code that the compiler makes passes; code with bytes changed is found out where it matters.
+
+use super::report::{CodeReport, Finding, Problem};
+use super::verify_code;
+use precast::ObjectView;
+use precast_compiler::{OptLevel, Options, compile};
+
+const MODULE: &str = r#"
+(module
+  (type $binary (func (param i32 i32) (result i32)))
+  (import "env" "log" (func $log (param i32)))
+  (memory 1 4)
+  (memory $second 1)
+  (table $fixed 3 funcref)
+  (table $growing (export "growing") 2 funcref)
+  (global $count (mut i32) (i32.const 0))
+  (elem (table $fixed) (i32.const 0) func $add $sub)
+  (func $add (type $binary) (i32.add (local.get 0) (local.get 1)))
+  (func $sub (type $binary) (i32.sub (local.get 0) (local.get 1)))
+  (func $load (export "load") (param i32) (result i64)
+    (i64.add (i64.load offset=4000 (local.get 0)) (i64.load $second (local.get 0))))
+  (func $store (export "store") (param i32 i32)
+    (i32.store16 offset=9 (i32.mul (local.get 0) (i32.const 24)) (local.get 1))
+    (global.set $count (i32.add (global.get $count) (i32.const 1))))
+  (func $sum (export "sum") (param i32 i32) (result i32) (local i32)
+    (loop $next
+      (local.set 2 (i32.add (local.get 2) (i32.load (local.get 0))))
+      (local.set 0 (i32.add (local.get 0) (i32.const 4)))
+      (br_if $next (i32.lt_u (local.get 0) (local.get 1))))
+    (local.get 2))
+  (func $choose (export "choose") (param i32) (result i32)
+    (block (block (block (block (br_table 0 1 2 3 (local.get 0)))
+      (return (i32.const 7))) (return (i32.const 9))) (call $log (i32.const 4)))
+    (call_indirect $fixed (type $binary) (i32.const 1) (i32.const 2) (local.get 0)))
+  (func $dynamic (export "dynamic") (param i32) (result i32)
+    (table.set $growing (i32.const 0) (ref.func $add))
+    (call_indirect $growing (type $binary) (i32.const 1) (i32.const 2) (local.get 0)))
+  (func $grow (export "grow") (result i32) (memory.grow (i32.const 1)))
+  (func $tail (export "tail") (param i32 i32) (result i32)
+    (return_call $sub (local.get 1) (local.get 0)))
+  (func $many (export "many") (param i64 i64 i64 i64 i64 i64 i64)
+    (result i64 i64 i64 i64 i64 i64 i64 i64 i64)
+    (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5)
+    (local.get 6) (local.get 0) (local.get 1))
+  (func (export "calls_many") (result i64)
+    (call $many (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5)
+      (i64.const 6) (i64.const 7))
+    drop drop drop drop drop drop drop drop)
+  (elem declare func $add)
+)"#;
+
+fn object(opt: OptLevel) -> Vec<u8> {
+    let wasm = wat::parse_str(MODULE).expect("well-formed");
+    let options = Options {
+        opt,
+        ..Options::default()
+    };
+    compile(&wasm, &options).expect("it compiles").bytes
+}
+
+fn look(object: &[u8]) -> (CodeReport, Vec<Finding>) {
+    let view = ObjectView::parse(object).expect("it is whole");
+    view.verify().expect("its records are sound");
+    verify_code(&view).expect("its records are sound")
+}
+
+#[test]
+fn compiled_code_passes_at_every_level_of_optimisation() {
+    for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
+        let (report, findings) = look(&object(opt));
+        let shown: Vec<String> = findings.iter().map(Finding::to_string).collect();
+        assert!(findings.is_empty(), "{opt:?}: {shown:#?}");
+        assert!(report.memory_accesses >= 3, "{report:?}");
+        assert!(report.compared_accesses >= 1, "{report:?}");
+        assert!(report.instance_accesses >= 2, "{report:?}");
+        assert!(report.reference_calls >= 1, "{report:?}");
+    }
+}
+
+/// The finding after replacing the only occurrence of `from` in the code by `to`.
+fn changed(from: &[u8], to: &[u8]) -> Option<Problem> {
+    let mut object = object(OptLevel::Speed);
+    let text = ObjectView::parse(&object)
+        .expect("it is whole")
+        .metadata()
+        .header()
+        .text;
+    let start = text.file_offset as usize;
+    let code = &mut object[start..start + text.size as usize];
+    let at = code
+        .windows(from.len())
+        .position(|bytes| bytes == from)
+        .expect("the code is there");
+    code[at..at + to.len()].copy_from_slice(to);
+    look(&object).1.first().map(|finding| finding.problem)
+}
+
+#[test]
+fn dangerous_changes_are_found() {
+    // mov rsp, rbp; pop rbp; ret
+    let leave = [0x48, 0x89, 0xec, 0x5d, 0xc3];
+    let found = |to: &[u8]| changed(&leave, to);
+    assert_eq!(
+        found(&[0x0f, 0x05]),
+        Some(Problem::ForbiddenInstruction),
+        "syscall"
+    );
+    assert_eq!(
+        found(&[0xcd, 0x80]),
+        Some(Problem::ForbiddenInstruction),
+        "int 0x80"
+    );
+    assert_eq!(
+        found(&[0xc3]),
+        Some(Problem::NotRestored),
+        "no frame taken down"
+    );
+    assert_eq!(found(&[0xff, 0xe0]), Some(Problem::NotRestored), "jmp rax");
+    assert_eq!(found(&[0xff, 0xd0]), Some(Problem::WildCall), "call rax");
+    assert_eq!(
+        found(&[0x48, 0x8b, 0x00]),
+        Some(Problem::WildAccess),
+        "mov rax, [rax]"
+    );
+    assert_eq!(
+        found(&[0x48, 0x89, 0x00]),
+        Some(Problem::WildAccess),
+        "mov [rax], rax"
+    );
+    assert_eq!(
+        found(&[0x89, 0x47, 0xf0]),
+        Some(Problem::WriteToInstance),
+        "mov [rdi-16], eax"
+    );
+    assert_eq!(
+        found(&[0x8b, 0x47, 0xf8]),
+        Some(Problem::BadInstanceAccess),
+        "mov eax, [rdi-8]"
+    );
+    assert_eq!(
+        found(&[0x8b, 0x04, 0x37]),
+        Some(Problem::WildAccess),
+        "mov eax, [rdi+rsi]"
+    );
+    assert_eq!(
+        found(&[0x65, 0x8b, 0x07]),
+        Some(Problem::ForbiddenInstruction),
+        "mov eax, gs:[rdi]"
+    );
+    assert_eq!(
+        found(&[0xeb, 0x7f]),
+        Some(Problem::NotRestored),
+        "a jump out of the function"
+    );
+}
+
+/// Of random changes of single bytes some make other, harmless code; none may crash the verifier,
+/// and many must be found.
+#[test]
+fn random_changes_are_mostly_found() {
+    let whole = object(OptLevel::Speed);
+    let view = ObjectView::parse(&whole).expect("it is whole");
+    let header = view.metadata().header();
+    let text = header.text.file_offset as usize;
+    let last = view
+        .metadata()
+        .function(header.functions.len - 1)
+        .expect("it is sound");
+    let len = (last.text_offset + last.text_size) as usize;
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut found = 0;
+    for _ in 0..1500 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let mut object = whole.clone();
+        object[text + (random >> 8) as usize % len] ^= 1 << (random & 7);
+        found += u32::from(!look(&object).1.is_empty());
+    }
+    assert!(found > 400, "{found} of 1500 changes found");
+}
