@@ -1,9 +1,10 @@
-//! Tests of translation: golden CLIF, and that every operator has its place.
+//! Tests of translation: golden CLIF and machine code, and that every operator has its place.
 //!
 //! `BLESS=1 cargo test -p precast-compiler golden` rewrites the expectations.
 
 use super::testing::{compile, translate, try_translate};
 use crate::error::CompileError;
+use crate::{Emit, Options, Target};
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,28 +24,61 @@ fn clif(wat: &str) -> String {
     texts.join("\n")
 }
 
+/// Modules whose machine code is pinned too: the paths that must stay short.
+const PINNED_CODE: [&str; 5] = [
+    "calls",
+    "memory_checked",
+    "memory_guard_pages",
+    "table_immutable",
+    "table_mutable",
+];
+
+/// The machine code of a module for the CPUs that are compiled for by default.
+fn asm(wat: &str) -> String {
+    let options = Options {
+        target: Target::parse("x86_64-linux").expect("a target"),
+        emit: Emit::Asm,
+        ..Options::default()
+    };
+    let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
+    let compiled = crate::compile(&wasm, &options).unwrap_or_else(|error| panic!("{error}"));
+    String::from_utf8(compiled.bytes).expect("text")
+}
+
 #[test]
 fn golden_clif() {
+    check_golden("clif", clif, |_| true);
+}
+
+#[test]
+fn golden_code() {
+    check_golden("asm", asm, |name| PINNED_CODE.contains(&name));
+}
+
+/// Compares what `render` makes of the golden modules with the files of this extension.
+fn check_golden(extension: &str, render: fn(&str) -> String, wanted: fn(&str) -> bool) {
     let bless = std::env::var_os("BLESS").is_some();
     let mut failures = Vec::new();
     let mut files: Vec<_> = fs::read_dir(golden_dir())
         .expect("the folder of golden files")
         .map(|entry| entry.expect("a file").path())
         .filter(|path| path.extension().is_some_and(|ext| ext == "wat"))
+        .filter(|path| wanted(&path.file_stem().expect("a name").to_string_lossy()))
         .collect();
     files.sort();
     assert!(!files.is_empty());
     for path in files {
         let wat = fs::read_to_string(&path).expect("a readable file");
-        let found = clif(&wat);
-        let expected_path = path.with_extension("clif");
+        let found = render(&wat);
+        let expected_path = path.with_extension(extension);
         if bless {
             fs::write(&expected_path, &found).expect("a writable file");
             continue;
         }
         let expected = fs::read_to_string(&expected_path).unwrap_or_default();
         if found != expected {
-            failures.push(format!("{}:\n{}", path.display(), diff(&expected, &found)));
+            let diff = diff(&expected, &found);
+            failures.push(format!("{}:\n{diff}", expected_path.display()));
         }
     }
     assert!(
