@@ -243,6 +243,54 @@ pub(crate) unsafe fn invoke(
     }
 }
 
+/// As [`invoke`], for a function whose parameters are integers or references and travel in
+/// registers: `ints` begins with them, and the result is left in registers or, as an integer,
+/// taken from `values` where there is one.
+///
+/// # Safety
+///
+/// As [`invoke`], and `ints` must begin with what `values` holds.
+#[inline(always)]
+pub(crate) unsafe fn invoke_direct(
+    core: NonNull<StoreCore>,
+    entry: &Entry,
+    ints: [u64; arch::DIRECT_PARAMS],
+    values: *mut value::Cell,
+    has_result: bool,
+) -> Result<(u64, f64), Error> {
+    // SAFETY: the caller has the store; the activation lives as long, behind an `Arc`.
+    let activation: &Activation = unsafe { &*Arc::as_ptr(&(*core.as_ptr()).activation) };
+    let nested = activation.guest_fp.load(Ordering::Relaxed) != IDLE;
+    let returned = thread::with(|thread| {
+        if nested || arch::stack_pointer() < thread.host_limit.get() {
+            // SAFETY: the caller's promise; a function that returned has written its result.
+            unsafe {
+                let status = invoke_with_care(activation, thread, entry, values);
+                let wrote = has_result && status == arch::RETURNED;
+                let bits = if wrote { (*values).0[0] } else { 0 };
+                return arch::Returned {
+                    status,
+                    int: bits,
+                    float: f64::from_bits(bits),
+                };
+            }
+        }
+        let current = thread.current.replace(activation);
+        activation.thread.store(thread.id.get(), Ordering::Relaxed);
+        // SAFETY: the caller vouches for `entry` and `ints`; no guest is on the stack; the thread
+        // is prepared, and the activation has just become current.
+        let returned = unsafe { arch::enter_direct(activation, entry, ints) };
+        thread.current.set(current);
+        activation.thread.store(0, Ordering::Relaxed);
+        returned
+    });
+    if returned.status == arch::RETURNED {
+        Ok((returned.int, returned.float))
+    } else {
+        Err(landed(activation, returned.status))
+    }
+}
+
 /// # Safety
 ///
 /// As [`invoke`]; `stack_top` must be the upper end of an accessible guest stack that no other

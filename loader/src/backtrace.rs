@@ -12,8 +12,9 @@ use crate::arch;
 use crate::registry;
 use crate::trap::{Backtrace, Frame};
 
-/// How many frames are kept at each end of a deep stack.
-const ENDS: usize = 50;
+/// How many frames are kept at each end of a deep stack. A power of two: a stack may be a hundred
+/// thousand frames deep.
+const ENDS: usize = 64;
 
 /// The calls that led to a landing.
 pub(crate) fn of_landing(activation: &Activation, landing: Landing) -> Backtrace {
@@ -55,7 +56,11 @@ fn walk_outer(activation: &Activation, pcs: &mut Ends) {
 
 /// The return address, where the function at `landing.pc` had not set up its frame yet.
 fn caller_without_frame(activation: &Activation, landing: Landing) -> Option<usize> {
-    let range = registry::find(landing.pc)?;
+    let Some(range) = registry::find(landing.pc) else {
+        // A crossing that used up the stack: its return address or saved frame pointer. What is
+        // no code address is left out in the end.
+        return read(activation.region_of(landing.sp)?, landing.sp);
+    };
     let offset = u32::try_from(landing.pc - range.start).ok()?;
     // SAFETY: the store whose guest ran there keeps the object mapped.
     let metadata = unsafe { range.object() }.metadata();
@@ -73,7 +78,11 @@ fn walk(activation: &Activation, mut fp: usize, pcs: &mut Ends) {
     let Some(region) = activation.region_of(fp) else {
         return;
     };
-    while let (Some(outer), Some(pc)) = (read(region, fp), read(region, fp.wrapping_add(8))) {
+    let frames = region.stack..region.stack_top.saturating_sub(15);
+    while frames.contains(&fp) && fp.is_multiple_of(8) {
+        // SAFETY: the stack of a slot is mapped for reading and writing from `stack` to
+        // `stack_top`, both words lie within it, and no guest runs meanwhile.
+        let [outer, pc] = unsafe { std::ptr::with_exposed_provenance::<[usize; 2]>(fp).read() };
         pcs.push(pc);
         if outer <= fp {
             break;
@@ -110,7 +119,10 @@ impl Ends {
         }
         match self.last.get_mut(self.seen % ENDS) {
             Some(oldest) => *oldest = pc,
-            None => self.last.push(pc),
+            None => {
+                self.last.reserve_exact(ENDS - self.last.len());
+                self.last.push(pc);
+            }
         }
         self.seen += 1;
     }
@@ -159,7 +171,7 @@ mod tests {
             ends.push(pc);
         }
         ends.last.rotate_left(ends.seen % ENDS);
-        assert_eq!(ends.first, (0..50).collect::<Vec<_>>());
-        assert_eq!(ends.last, (950..1000).collect::<Vec<_>>());
+        assert_eq!(ends.first, (0..64).collect::<Vec<_>>());
+        assert_eq!(ends.last, (936..1000).collect::<Vec<_>>());
     }
 }

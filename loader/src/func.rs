@@ -16,7 +16,8 @@ use std::ptr::NonNull;
 
 use precast_abi::instance::FuncRef;
 
-use crate::activation::{Entry, invoke};
+use crate::activation::{Entry, invoke, invoke_direct};
+use crate::arch;
 use crate::caller::Caller;
 use crate::error::{Error, UseError};
 use crate::host;
@@ -25,7 +26,7 @@ use crate::host::typed::IntoHostFunc;
 use crate::store::{AsStore, AsStoreMut, StoreCore};
 use crate::types::{FuncType, TypeId, ValType};
 use crate::value::{Cell, Val};
-use crate::wasm_ty::{WasmParams, WasmResults};
+use crate::wasm_ty::{Class, WasmParams, WasmResults};
 
 /// A function of a guest or of the host, in some store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -294,8 +295,44 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         // to it and was checked to be of these types; what it returns is of them, too.
         unsafe {
             params.write(values, store.core())?;
-            self.target.call(store.core_ptr(), values)?;
+            match &self.target {
+                Target::Guest(entry) if const { Self::DIRECT } => {
+                    let ints = Self::ints(values);
+                    let has_result = R::LEN == 1;
+                    let core = store.core_ptr();
+                    let (int, float) = invoke_direct(core, entry, ints, values, has_result)?;
+                    let bits = if const { matches!(R::CLASS, Class::Float) } {
+                        float.to_bits()
+                    } else {
+                        int
+                    };
+                    values.write(Cell([bits, 0]));
+                }
+                target => target.call(store.core_ptr(), values)?,
+            }
             Ok(R::read(values, store.core()))
         }
+    }
+
+    /// Whether parameters and result travel in registers that can be set here.
+    const DIRECT: bool = P::LEN <= arch::DIRECT_PARAMS
+        && matches!(P::CLASS, Class::Int)
+        && (R::LEN == 0 || R::LEN == 1 && !matches!(R::CLASS, Class::Vector));
+
+    /// The parameters, and zeros.
+    ///
+    /// # Safety
+    ///
+    /// There must be `P::LEN` cells at `values`.
+    #[inline(always)]
+    unsafe fn ints(values: *const Cell) -> [u64; arch::DIRECT_PARAMS] {
+        std::array::from_fn(|index| {
+            // SAFETY: the caller's promise.
+            if index < P::LEN {
+                unsafe { (*values.add(index)).0[0] }
+            } else {
+                0
+            }
+        })
     }
 }

@@ -23,6 +23,9 @@ pub unsafe trait WasmTy: Sized + sealed::Sealed {
     /// How it travels between generated code and host functions.
     #[doc(hidden)]
     type Abi: Copy;
+    /// What registers it travels in.
+    #[doc(hidden)]
+    const CLASS: Class;
     /// The type that it stands for.
     fn val_type() -> ValType;
     #[doc(hidden)]
@@ -37,18 +40,28 @@ pub unsafe trait WasmTy: Sized + sealed::Sealed {
     fn zero() -> Self::Abi;
 }
 
+/// A class of registers.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Int,
+    Float,
+    Vector,
+}
+
 mod sealed {
     pub trait Sealed {}
     pub trait Values {}
 }
 
 macro_rules! numbers {
-    ($($ty:ty => $abi:ty, $val:ident, $to:expr, $from:expr;)*) => {$(
+    ($($ty:ty => $abi:ty, $class:ident, $val:ident, $to:expr, $from:expr;)*) => {$(
         impl sealed::Sealed for $ty {}
 
         // SAFETY: a number of the same width and class.
         unsafe impl WasmTy for $ty {
             type Abi = $abi;
+            const CLASS: Class = Class::$class;
 
             fn val_type() -> ValType {
                 ValType::$val
@@ -82,13 +95,13 @@ macro_rules! numbers {
 }
 
 numbers! {
-    i32 => u32, I32, |v: u32| Cell([v.into(), 0]), |c: Cell| c.0[0] as u32;
-    u32 => u32, I32, |v: u32| Cell([v.into(), 0]), |c: Cell| c.0[0] as u32;
-    i64 => u64, I64, |v: u64| Cell([v, 0]), |c: Cell| c.0[0];
-    u64 => u64, I64, |v: u64| Cell([v, 0]), |c: Cell| c.0[0];
-    f32 => f32, F32, |v: f32| Cell([v.to_bits().into(), 0]), |c: Cell| f32::from_bits(c.0[0] as u32);
-    f64 => f64, F64, |v: f64| Cell([v.to_bits(), 0]), |c: Cell| f64::from_bits(c.0[0]);
-    u128 => u128, V128, Cell::from_u128, Cell::to_u128;
+    i32 => u32, Int, I32, |v: u32| Cell([v.into(), 0]), |c: Cell| c.0[0] as u32;
+    u32 => u32, Int, I32, |v: u32| Cell([v.into(), 0]), |c: Cell| c.0[0] as u32;
+    i64 => u64, Int, I64, |v: u64| Cell([v, 0]), |c: Cell| c.0[0];
+    u64 => u64, Int, I64, |v: u64| Cell([v, 0]), |c: Cell| c.0[0];
+    f32 => f32, Float, F32, |v: f32| Cell([v.to_bits().into(), 0]), |c: Cell| f32::from_bits(c.0[0] as u32);
+    f64 => f64, Float, F64, |v: f64| Cell([v.to_bits(), 0]), |c: Cell| f64::from_bits(c.0[0]);
+    u128 => u128, Vector, V128, Cell::from_u128, Cell::to_u128;
 }
 
 macro_rules! references {
@@ -98,6 +111,7 @@ macro_rules! references {
         // SAFETY: references are 64-bit integers to the calling convention.
         unsafe impl WasmTy for $ty {
             type Abi = u64;
+            const CLASS: Class = Class::Int;
 
             fn val_type() -> ValType {
                 ValType::Ref(RefType { nullable: $nullable, heap: HeapType::$heap })
@@ -153,6 +167,9 @@ pub trait WasmParams: Sized + sealed::Values {
     /// How many.
     #[doc(hidden)]
     const LEN: usize;
+    /// The class of the only one; of several, of all, if it is [`Class::Int`].
+    #[doc(hidden)]
+    const CLASS: Class;
     #[doc(hidden)]
     fn val_types() -> Vec<ValType>;
     /// Writes them into as many cells.
@@ -186,6 +203,7 @@ impl<A: WasmTy> sealed::Values for A {}
 
 impl<A: WasmTy> WasmParams for A {
     const LEN: usize = 1;
+    const CLASS: Class = A::CLASS;
 
     fn val_types() -> Vec<ValType> {
         vec![A::val_type()]
@@ -223,6 +241,7 @@ impl<A: WasmTy> sealed::Values for (A,) {}
 
 impl<A: WasmTy> WasmParams for (A,) {
     const LEN: usize = 1;
+    const CLASS: Class = A::CLASS;
 
     fn val_types() -> Vec<ValType> {
         vec![A::val_type()]
@@ -261,6 +280,11 @@ macro_rules! tuples {
         #[allow(non_snake_case, reason = "each value is named as its type")]
         impl<$($arg: WasmTy),*> WasmParams for ($($arg,)*) {
             const LEN: usize = 0 $(+ { const $arg: usize = 1; $arg })*;
+            const CLASS: Class = if true $(&& matches!($arg::CLASS, Class::Int))* {
+                Class::Int
+            } else {
+                Class::Vector
+            };
 
             fn val_types() -> Vec<ValType> {
                 vec![$($arg::val_type()),*]

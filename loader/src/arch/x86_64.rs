@@ -33,7 +33,7 @@ use precast_abi::instance::InstanceHeader;
 use precast_abi::runtime::RuntimeFn;
 
 use super::{LEFT, RETURNED, TRAPPED};
-use crate::activation::{Activation, Landing};
+use crate::activation::{Activation, Entry, IDLE, Landing};
 use crate::host::record::HostRecord;
 use crate::runtime;
 use crate::value;
@@ -87,6 +87,8 @@ global_asm!(
     "ret",
     ".cfi_restore_state",
     // Killed before it began: there is no frame of a guest to report.
+    "4:",
+    "mov rdi, r11",
     "3:",
     "mov qword ptr [rdi + {landing_pc}], 0",
     "mov qword ptr [rdi + {landing_fp}], 0",
@@ -95,6 +97,7 @@ global_asm!(
     // rsp as host_sp says.
     ".hidden precast_land",
     "precast_land:",
+    "mov edx, eax",
     "pop rdi",
     "pop qword ptr [rdi + {guest_fp}]",
     "pop qword ptr [rdi + {host_sp}]",
@@ -104,6 +107,41 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     ".size precast_enter, . - precast_enter",
+
+    // As `enter`, for a first entry of a function whose parameters are integers in registers: those
+    // as the function takes them, the others in rax (stack_top), r10 (code) and r11 (activation).
+    // The result stays where it is; the status comes in rdx.
+    ".hidden precast_enter_direct",
+    ".globl precast_enter_direct",
+    ".type precast_enter_direct, @function",
+    "precast_enter_direct:",
+    ".cfi_startproc",
+    ".cfi_signal_frame",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "push rbx",
+    ".cfi_offset rbx, -24",
+    "push 0",
+    "push {idle}",
+    "push r11",
+    "mov [r11 + {host_sp}], rsp",
+    "mov qword ptr [r11 + {guest_fp}], 0",
+    "cmp dword ptr [r11 + {exit}], 0",
+    "jne 4b",
+    "mov rsp, rax",
+    "call r10",
+    "mov r11, [rbp - 32]",
+    "mov qword ptr [r11 + {guest_fp}], {idle}",
+    "mov edx, {returned}",
+    "mov rsp, rbp",
+    "pop rbp",
+    ".cfi_def_cfa rsp, 8",
+    "ret",
+    ".cfi_endproc",
+    ".size precast_enter_direct, . - precast_enter_direct",
 
     // What signal handlers divert to: activation in rdi, status TRAPPED.
     ".hidden precast_leave",
@@ -203,6 +241,7 @@ global_asm!(
     call_registers = const offset_of!(HostRecord, call_registers),
     call_array = const offset_of!(HostRecord, call_values),
     activation = const InstanceHeader::ACTIVATION,
+    idle = const IDLE,
     returned = const RETURNED,
     trapped = const TRAPPED,
     left = const LEFT,
@@ -226,6 +265,7 @@ unsafe extern "C" {
     safe static precast_crossings_start: u8;
     safe static precast_crossings_end: u8;
     fn precast_enter();
+    fn precast_enter_direct();
     fn precast_leave();
     fn precast_trap();
     fn precast_host_registers();
@@ -293,6 +333,57 @@ pub(crate) unsafe fn enter(
         );
     }
     status
+}
+
+/// What a function that was entered directly left in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Returned {
+    /// As of [`enter`].
+    pub(crate) status: u64,
+    /// Its result, if that is an integer or a reference.
+    pub(crate) int: u64,
+    /// Its result, if that is a float: an `f32` in the lower half.
+    pub(crate) float: f64,
+}
+
+/// Most parameters that [`enter_direct`] can pass.
+pub(crate) const DIRECT_PARAMS: usize = precast_abi::types::INT_REGISTERS;
+
+/// Enters the guest by its function itself, whose parameters are integers or references.
+///
+/// # Safety
+///
+/// As [`enter`], but that the activation must be idle, and `ints` begin with the arguments.
+#[inline(always)]
+pub(crate) unsafe fn enter_direct(
+    activation: &Activation,
+    entry: &Entry,
+    ints: [u64; DIRECT_PARAMS],
+) -> Returned {
+    let (status, int, float);
+    // SAFETY: the caller's promise is what the assembly asks for; registers as in `enter`.
+    unsafe {
+        std::arch::asm!(
+            "call {enter}",
+            enter = sym precast_enter_direct,
+            inlateout("rdi") entry.context => _,
+            inlateout("rsi") ints[0] => _,
+            inlateout("rdx") ints[1] => status,
+            inlateout("rcx") ints[2] => _,
+            inlateout("r8") ints[3] => _,
+            inlateout("r9") ints[4] => _,
+            inlateout("rax") entry.stack_top => int,
+            inlateout("r10") entry.code => _,
+            inlateout("r11") activation as *const Activation => _,
+            lateout("xmm0") float,
+            lateout("r12") _,
+            lateout("r13") _,
+            lateout("r14") _,
+            lateout("r15") _,
+            clobber_abi("sysv64"),
+        );
+    }
+    Returned { status, int, float }
 }
 
 /// The current stack pointer, about.
