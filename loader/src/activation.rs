@@ -336,16 +336,14 @@ unsafe fn invoke_with_care(
 ) -> u64 {
     let outer_fp = activation.guest_fp.load(Ordering::Relaxed);
     let nested = outer_fp != IDLE;
-    let stack_top = thread
-        .check_host_stack()
-        .map_err(thread::HostStackUsedUp::into_error)
-        .and_then(|()| {
-            if nested {
-                nested_stack(activation, outer_fp)
-            } else {
-                Ok(entry.stack_top)
-            }
-        });
+    let stack_top = match thread.check_host_stack() {
+        Ok(()) if nested => nested_stack(activation, outer_fp),
+        Ok(()) => Ok(entry.stack_top),
+        Err(thread::HostStackUsedUp) => {
+            let backtrace = backtrace::of_callers(activation, outer_fp);
+            Err(Trap::new(TrapCode::StackOverflow, backtrace).into())
+        }
+    };
     let stack_top = match stack_top {
         Ok(stack_top) => stack_top,
         Err(error) => {

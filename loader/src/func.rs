@@ -326,13 +326,10 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     /// There must be `P::LEN` cells at `values`.
     #[inline(always)]
     unsafe fn ints(values: *const Cell) -> [u64; arch::DIRECT_PARAMS] {
-        std::array::from_fn(|index| {
+        std::array::from_fn(|index| match index < P::LEN {
             // SAFETY: the caller's promise.
-            if index < P::LEN {
-                unsafe { (*values.add(index)).0[0] }
-            } else {
-                0
-            }
+            true => unsafe { (*values.add(index)).0[0] },
+            false => 0,
         })
     }
 }

@@ -365,7 +365,7 @@ impl<'a, T: 'static> StoreMut<'a, T> {
     }
 }
 
-/// Anything that gives shared access to a store: `&Store<T>`, [`Caller`], and so on.
+/// Anything that gives shared access to a store: `&Store<T>`, [`crate::Caller`], and so on.
 pub trait AsStore {
     /// The type of the host's state.
     type Data: 'static;
@@ -374,7 +374,7 @@ pub trait AsStore {
     fn as_store(&self) -> StoreRef<'_, Self::Data>;
 }
 
-/// Anything that gives exclusive access to a store: `&mut Store<T>`, [`Caller`], and so on.
+/// Anything that gives exclusive access to a store: `&mut Store<T>`, [`crate::Caller`], and so on.
 pub trait AsStoreMut: AsStore {
     /// Borrows the store exclusively.
     fn as_store_mut(&mut self) -> StoreMut<'_, Self::Data>;

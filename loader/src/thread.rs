@@ -12,14 +12,10 @@
 
 use std::cell::{Cell, OnceCell};
 
-use precast_abi::trap::TrapCode;
-
 use crate::activation::Activation;
 use crate::arch;
-use crate::error::Error;
 use crate::signals;
 use crate::sys::{self, SignalStack};
-use crate::trap::{Backtrace, Trap};
 
 /// Bytes of its own stack that a thread must have left to enter a guest: host functions called
 /// from there need some.
@@ -54,13 +50,6 @@ thread_local! {
 
 /// Too little of the host's stack is left to enter a guest.
 pub(crate) struct HostStackUsedUp;
-
-impl HostStackUsedUp {
-    #[cold]
-    pub(crate) fn into_error(self) -> Error {
-        Trap::new(TrapCode::StackOverflow, Backtrace::default()).into()
-    }
-}
 
 /// Gives access to the state of the current thread.
 #[inline(always)]
