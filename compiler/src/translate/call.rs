@@ -121,7 +121,7 @@ impl FuncTranslator<'_> {
         }
         let entry = self.emit_element_address(table, index, TrapCode::UndefinedElement);
         let flags = self.instance_flags(Region::Elements);
-        self.emit_type_check(table, ty, entry, flags);
+        self.emit_type_check(ty, entry, flags);
         self.emit_record_call(ty, entry, flags, kind);
     }
 
@@ -145,14 +145,7 @@ impl FuncTranslator<'_> {
     }
 
     /// Traps unless the record at `entry` is of type `ty`.
-    fn emit_type_check(
-        &mut self,
-        table: TableIndex,
-        ty: TypeIndex,
-        entry: Value,
-        flags: MemFlagsData,
-    ) {
-        let _ = table;
+    fn emit_type_check(&mut self, ty: TypeIndex, entry: Value, flags: MemFlagsData) {
         let expected = self.env.layout.type_id_offset(ty);
         let expected = self.emit_constant_load(types::I32, self.base, expected);
         let offset = offset_of!(FuncRef, type_id) as i32;
