@@ -322,3 +322,21 @@ fn ten_thousand_instances_live_in_one_store() {
         assert_eq!(f.call(&mut store, 1).unwrap(), i + 1);
     }
 }
+
+/// More than the address space has room for at once.
+#[test]
+fn what_a_store_held_is_given_back() {
+    let module = module(
+        r#"(module (import "h" "f" (func $f)) (memory 1) (memory $second i64 1)
+            (table 1 100 funcref)
+            (func (export "grow") (drop (table.grow (ref.null func) (i32.const 50))) (call $f)))"#,
+    );
+    let mut linker = Linker::new();
+    linker.func("h", "f", |_: Caller<'_, ()>| ());
+    for _ in 0..12_000 {
+        let mut store = Store::new(());
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        let grow = instance.func::<(), ()>(&store, "grow").unwrap();
+        grow.call(&mut store, ()).unwrap();
+    }
+}

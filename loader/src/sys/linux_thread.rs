@@ -119,6 +119,7 @@ pub(crate) fn interrupt_thread(thread: u32, value: usize) -> bool {
             INTERRUPT,
             &info,
         ) == 0
+            || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
     }
 }
 
