@@ -14,6 +14,7 @@ mod generate;
 mod link;
 mod plan;
 mod reference;
+mod rewrite;
 mod rng;
 mod subject;
 mod trace;

@@ -140,6 +140,7 @@ fn watch_child(first: u64, count: u64) -> std::io::Result<(u64, u64, Option<Stri
         }
     }
     let status = child.wait()?;
-    let crash = status.code().is_none().then(|| status.to_string());
+    let crash = !matches!(status.code(), Some(0 | 1));
+    let crash = crash.then(|| status.to_string());
     Ok((last, found, crash))
 }

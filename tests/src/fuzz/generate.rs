@@ -1,5 +1,6 @@
 //! Modules out of random bytes, by `wasm-smith`.
 
+use super::rewrite;
 use super::rng::Rng;
 use arbitrary::{Arbitrary, Unstructured};
 use wasm_smith::{Config, InstructionKind, InstructionKinds, MemoryOffsetChoices, Module};
@@ -25,7 +26,31 @@ pub(super) fn module(rng: &mut Rng, imports: Option<Vec<u8>>) -> Option<Vec<u8>>
         config.max_tables = 10;
     }
     config.available_imports = imports;
-    build(config, rng)
+    if rng.below(2) == 0 {
+        return build(config, rng);
+    }
+    fix_tables(&mut config);
+    let wasm = rewrite::fill_tables(&build(config, rng)?).ok()?;
+    rewrite::hide_tables(&wasm).ok()
+}
+
+/// Makes modules with tables that they fill when instantiated and do not change after.
+fn fix_tables(config: &mut Config) {
+    let kinds = [
+        InstructionKind::Vector,
+        InstructionKind::Numeric,
+        InstructionKind::Parametric,
+        InstructionKind::Variable,
+        InstructionKind::Memory,
+        InstructionKind::Control,
+    ];
+    config.allowed_instructions = InstructionKinds::new(&kinds);
+    config.disallow_traps = false;
+    config.min_types = 3;
+    config.max_types = 6;
+    config.min_funcs = 4;
+    config.min_tables = 1;
+    config.max_tables = 3;
 }
 
 /// A module with relaxed SIMD, whose results depend on the CPU that it is compiled for.
@@ -50,7 +75,7 @@ fn build(config: Config, rng: &mut Rng) -> Option<Vec<u8>> {
     let bytes = rng.bytes(len);
     let mut module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
     module.ensure_termination(rng.pick(&FUEL)).ok()?;
-    Some(module.to_bytes())
+    rewrite::call_near(&module.to_bytes()).ok()
 }
 
 /// Keeps to what both engines can do, with the same result.
