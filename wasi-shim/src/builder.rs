@@ -156,7 +156,7 @@ pub struct WasiCtxBuilder {
     stdout: Output,
     stderr: Output,
     preopens: Vec<Preopen>,
-    sockets: Vec<Arc<OwnedFd>>,
+    sockets: Vec<Socket>,
     resolver: Resolver,
     max_descriptors: usize,
     max_capture: usize,
@@ -167,6 +167,13 @@ struct Preopen {
     fd: Arc<OwnedFd>,
     name: Arc<[u8]>,
     perms: Perms,
+}
+
+#[derive(Clone, Debug)]
+struct Socket {
+    fd: Arc<OwnedFd>,
+    /// As it was handed in.
+    nonblocking: bool,
 }
 
 impl Default for WasiCtxBuilder {
@@ -269,7 +276,12 @@ impl WasiCtxBuilder {
 
     /// Gives the guest a socket (a listener or a connection), as the next descriptor after all directories.
     pub fn socket(&mut self, socket: impl Into<OwnedFd>) -> &mut Self {
-        self.sockets.push(Arc::new(socket.into()));
+        let fd = Arc::new(socket.into());
+        let flags = rustix::fs::fcntl_getfl(&fd);
+        self.sockets.push(Socket {
+            nonblocking: flags.is_ok_and(|flags| flags.contains(OFlags::NONBLOCK)),
+            fd,
+        });
         self
     }
 
@@ -418,19 +430,21 @@ fn shared(fd: impl AsFd, direction: Rights) -> std::io::Result<Descriptor> {
     }
 }
 
-fn build_socket(fd: &OwnedFd) -> Result<Descriptor, BuildError> {
+fn build_socket(socket: &Socket) -> Result<Descriptor, BuildError> {
     let failed = |error| BuildError::Stream {
         name: "a socket",
         error,
     };
-    let fd = fd.try_clone().map_err(failed)?;
-    let flags = rustix::fs::fcntl_getfl(&fd).map_err(|error| failed(error.into()))?;
-    let nonblocking = flags.contains(OFlags::NONBLOCK);
-    let flags = if nonblocking {
+    let fd = socket.fd.try_clone().map_err(failed)?;
+    let flags = if socket.nonblocking {
         FdFlags::NONBLOCK
     } else {
         FdFlags::NONE
     };
+    if rustix::net::sockopt::socket_acceptconn(&fd).unwrap_or(false) {
+        // A wait for callers is made by polling, so that it can be cut short.
+        rustix::io::ioctl_fionbio(&fd, true).map_err(|error| failed(error.into()))?;
+    }
     let descriptor = Descriptor::socket(fd, flags);
     descriptor.map_err(|errno| failed(std::io::Error::other(errno)))
 }

@@ -32,7 +32,7 @@ pub(crate) enum Object {
     /// A file, pipe, or terminal of the host.
     File(File),
     Directory(Directory),
-    Socket(Socket),
+    Socket(OwnedFd),
 }
 
 /// Bytes that a guest reads as its standard input.
@@ -70,14 +70,6 @@ pub(crate) struct File {
     pub(crate) waits: bool,
     /// The flags it was opened with, which the kernel follows.
     pub(crate) opened: FdFlags,
-}
-
-/// A socket of the host.
-#[derive(Debug)]
-pub(crate) struct Socket {
-    pub(crate) fd: OwnedFd,
-    /// The host or other processes use the same open socket: its flags are not ours to change.
-    pub(crate) shared: bool,
 }
 
 /// A directory of the host.
@@ -120,7 +112,7 @@ impl Descriptor {
         let flags = from_host(rustix::fs::fcntl_getfl(&fd)?);
         let read_only = !direction.has(Rights::FD_WRITE);
         let object = match filetype {
-            FileType::SocketStream | FileType::SocketDgram => Object::Socket(Socket { fd, shared }),
+            FileType::SocketStream | FileType::SocketDgram => Object::Socket(fd),
             _ => Object::File(File {
                 fd,
                 shared,
@@ -163,7 +155,7 @@ impl Descriptor {
             .with(Rights::SOCKET);
         Ok(Self {
             filetype: filetype(fd.as_fd(), &stat),
-            object: Object::Socket(Socket { fd, shared: false }),
+            object: Object::Socket(fd),
             flags,
             rights,
             inheriting: rights,
@@ -196,7 +188,7 @@ impl Descriptor {
             Object::Null | Object::Source(_) | Object::Captured(_) => None,
             Object::File(file) => Some(file.fd.as_fd()),
             Object::Directory(directory) => Some(directory.fd.as_fd()),
-            Object::Socket(socket) => Some(socket.fd.as_fd()),
+            Object::Socket(fd) => Some(fd.as_fd()),
         }
     }
 

@@ -6,6 +6,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::time::Timespec;
 
 use crate::errno::{Errno, Result};
+use crate::types::timespec;
 
 /// Something that knows whether the guest is to stop.
 pub(crate) trait Interrupt {
@@ -44,6 +45,18 @@ impl<'a> Stop<'a> {
                 Err(rustix::io::Errno::INTR) if !self.asked() => {}
                 result => return Ok(result?),
             }
+        }
+    }
+
+    /// Sleeps for some nanoseconds; EINTR if the guest is to stop.
+    pub(crate) fn pause(self, nanoseconds: u64) -> Result<()> {
+        let watched = self.descriptor();
+        let watched = watched.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let mut fds: Vec<PollFd<'_>> = watched.into_iter().collect();
+        match rustix::event::poll(&mut fds, Some(&timespec(nanoseconds))) {
+            Err(error) if error != rustix::io::Errno::INTR => Err(error.into()),
+            _ if self.asked() => Err(Errno::Intr),
+            _ => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use precast::{Error, Store, TrapCode};
 use precast_tests::wasi::{compile, linker};
-use precast_wasi::{Input, Output, WasiCtxBuilder};
+use precast_wasi::{Input, Output, Perms, WasiCtxBuilder};
 
 /// A guest whose `_start` makes one call, which must never return to it.
 fn guest(import: &str, params: &str, data: &str, call: &str) -> String {
@@ -83,6 +83,28 @@ fn a_listener_that_nobody_calls_is_stopped() {
     let call = "(i32.const 3) (i32.const 0) (i32.const 64)";
     let wat = guest("sock_accept", "i32 i32 i32", "", call);
     stop(&wat, WasiCtxBuilder::new().socket(listener));
+}
+
+#[test]
+fn an_opener_of_a_pipe_that_nobody_writes_to_is_stopped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let made = std::process::Command::new("mkfifo")
+        .arg(directory.path().join("p"))
+        .status();
+    assert!(made.expect("mkfifo").success());
+    let call = "(i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0)
+        (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 64)";
+    let wat = guest(
+        "path_open",
+        "i32 i32 i32 i32 i32 i64 i64 i32 i32",
+        r#"(data (i32.const 0) "p")"#,
+        call,
+    );
+    let mut builder = WasiCtxBuilder::new();
+    builder
+        .preopen_dir(directory.path(), "/", Perms::ReadOnly)
+        .expect("the directory");
+    stop(&wat, &mut builder);
 }
 
 #[test]

@@ -76,12 +76,11 @@ pub(crate) fn fd_fdstat_set_flags(
     let flags = FdFlags::from_guest(u16::try_from(flags).map_err(|_| Errno::Inval)?)?;
     let descriptor = ctx.table.capable(fd, Rights::FD_FDSTAT_SET_FLAGS)?;
     match &descriptor.object {
-        Object::Null | Object::Source(_) | Object::Captured(_) => {}
+        // Sockets never wait in the kernel: the guest's flags are followed when they are used.
+        Object::Null | Object::Source(_) | Object::Captured(_) | Object::Socket(_) => {}
         Object::Directory(_) => return Err(Errno::Badf),
         Object::File(file) if file.shared => {}
         Object::File(file) => rustix::fs::fcntl_setfl(&file.fd, to_host(flags))?,
-        Object::Socket(socket) if socket.shared => {}
-        Object::Socket(socket) => rustix::fs::fcntl_setfl(&socket.fd, to_host(flags))?,
     }
     descriptor.flags = flags;
     Ok(())

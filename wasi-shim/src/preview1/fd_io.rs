@@ -8,7 +8,7 @@ use rustix::fs::SeekFrom;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::ctx::{Capture, WasiCtx};
-use crate::descriptor::{Descriptor, File, Object, Socket, Source};
+use crate::descriptor::{Descriptor, File, Object, Source};
 use crate::errno::{Errno, Result};
 use crate::guest::{Guest, GuestPtr};
 use crate::iovec::{Iovecs, gather, scatter};
@@ -271,54 +271,71 @@ fn written_through(file: &File, flags: FdFlags, stop: Stop<'_>) -> Result<()> {
     }
 }
 
-/// Receives from a socket, and says whether the message was longer than the buffers.
+/// Receives from a socket, and says whether the message was longer than the buffers. It never waits
+/// in the kernel, where nothing could cut it short.
 pub(crate) fn receive(
-    socket: &Socket,
+    socket: &OwnedFd,
     pieces: &mut [IoSliceMut<'_>],
     flags: FdFlags,
     asked: RecvFlags,
     stop: Stop<'_>,
 ) -> Result<(usize, bool)> {
     let room: usize = pieces.iter().map(|piece| piece.len()).sum();
-    let wait = if flags.has(FdFlags::NONBLOCK) {
-        RecvFlags::DONTWAIT
-    } else {
-        stop.wait_for(socket.fd.as_fd(), PollFlags::IN)?;
-        RecvFlags::empty()
-    };
-    let flags = asked | wait;
-    let message = stop.retry(|| {
-        rustix::net::recvmsg(
-            &socket.fd,
-            pieces,
-            &mut RecvAncillaryBuffer::default(),
-            flags,
-        )
-    })?;
-    let truncated = message.flags.contains(ReturnFlags::TRUNC);
-    // The kernel can answer the whole length of a message that was cut.
-    Ok((message.bytes.min(room), truncated))
+    let host_flags = asked | RecvFlags::DONTWAIT;
+    loop {
+        let mut control = RecvAncillaryBuffer::default();
+        match stop.retry(|| rustix::net::recvmsg(socket, pieces, &mut control, host_flags)) {
+            Err(Errno::Again) if !flags.has(FdFlags::NONBLOCK) => {
+                stop.wait_for(socket.as_fd(), PollFlags::IN)?;
+            }
+            Err(error) => return Err(error),
+            // The kernel can answer the whole length of a message that was cut.
+            Ok(message) => {
+                let truncated = message.flags.contains(ReturnFlags::TRUNC);
+                return Ok((message.bytes.min(room), truncated));
+            }
+        }
+    }
+}
+
+/// Receives from a stream until the buffers are full or it ends.
+pub(crate) fn receive_all(
+    socket: &OwnedFd,
+    pieces: &mut [IoSliceMut<'_>],
+    stop: Stop<'_>,
+) -> Result<usize> {
+    let mut total = 0;
+    for piece in pieces {
+        let mut filled = 0;
+        while filled < piece.len() {
+            let rest = &mut [IoSliceMut::new(&mut piece[filled..])];
+            match receive(socket, rest, FdFlags::NONE, RecvFlags::empty(), stop) {
+                Ok((0, _)) => return Ok(total),
+                Ok((count, _)) => {
+                    filled += count;
+                    total += count;
+                }
+                Err(error) if total == 0 => return Err(error),
+                Err(_) => return Ok(total),
+            }
+        }
+    }
+    Ok(total)
 }
 
 /// Sends to a socket. A closed one is EPIPE, never a signal to the host.
 pub(crate) fn send(
-    socket: &Socket,
+    socket: &OwnedFd,
     pieces: &[IoSlice<'_>],
     flags: FdFlags,
     stop: Stop<'_>,
 ) -> Result<usize> {
     let host_flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     loop {
-        match stop.retry(|| {
-            rustix::net::sendmsg(
-                &socket.fd,
-                pieces,
-                &mut SendAncillaryBuffer::default(),
-                host_flags,
-            )
-        }) {
+        let mut control = SendAncillaryBuffer::default();
+        match stop.retry(|| rustix::net::sendmsg(socket, pieces, &mut control, host_flags)) {
             Err(Errno::Again) if !flags.has(FdFlags::NONBLOCK) => {
-                stop.wait_for(socket.fd.as_fd(), PollFlags::OUT)?
+                stop.wait_for(socket.as_fd(), PollFlags::OUT)?;
             }
             result => return result,
         }

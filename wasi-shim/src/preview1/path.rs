@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode};
 
 use super::fd::times;
 use crate::ctx::WasiCtx;
@@ -45,18 +45,8 @@ pub(crate) fn path_filestat_get<V: Version>(
     guest.check_ptr(out)?;
     let path = RelativePath::new(guest.bytes(path)?)?;
     let directory = ctx.table.get(fd)?.directory(Rights::PATH_FILESTAT_GET)?;
-    let nofollow = if follow {
-        OFlags::empty()
-    } else {
-        OFlags::NOFOLLOW
-    };
-    let found = ctx.resolver.open(
-        directory.fd.as_fd(),
-        path,
-        OFlags::PATH | nofollow,
-        Mode::empty(),
-    )?;
-    let stat = Filestat::from(&rustix::fs::fstat(&found)?);
+    let stat = ctx.resolver.stat(directory.fd.as_fd(), path, follow)?;
+    let stat = Filestat::from(&stat);
     guest.write(out, stat.into())
 }
 

@@ -116,6 +116,9 @@ impl Request {
             (Object::Directory(directory), Rights::DIRECTORY)
         } else {
             let waits = waits(fd.as_fd(), filetype);
+            if filetype != FileType::RegularFile && !self.flags.has(FdFlags::NONBLOCK) {
+                rustix::fs::fcntl_setfl(&fd, to_host(self.flags))?;
+            }
             let file = File {
                 fd,
                 shared: false,
@@ -169,7 +172,11 @@ pub(crate) fn path_open(
     guest.write(opened, number)
 }
 
-/// Opens; a file that waits for its other end (a pipe with a name) waits until the guest is to stop.
+/// How long a writer to a named pipe sleeps before it looks again for a reader, in nanoseconds.
+const PAUSE: u64 = 10_000_000;
+
+/// Opens without ever waiting in the kernel, where nothing could cut it short. A named pipe then
+/// waits for its other end here, if it is to be written to, or else when it is first read.
 fn open(
     resolver: Resolver,
     directory: &Directory,
@@ -177,15 +184,23 @@ fn open(
     request: &Request,
     stop: Stop<'_>,
 ) -> Result<OwnedFd> {
-    let flags = request.host_flags(directory.read_only);
+    let start = directory.fd.as_fd();
+    let flags = request.host_flags(directory.read_only) | OFlags::NONBLOCK;
     let mode = if flags.contains(OFlags::CREATE) {
         Mode::from_raw_mode(0o666)
     } else {
         Mode::empty()
     };
     loop {
-        match resolver.open(directory.fd.as_fd(), path, flags, mode) {
+        match resolver.open(start, path, flags, mode) {
             Err(Errno::Intr) if !stop.asked() => {}
+            Err(Errno::Nxio) if !request.flags.has(FdFlags::NONBLOCK) => {
+                let stat = resolver.stat(start, path, request.follow)?;
+                if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo() {
+                    return Err(Errno::Nxio);
+                }
+                stop.pause(PAUSE)?;
+            }
             result => return result,
         }
     }

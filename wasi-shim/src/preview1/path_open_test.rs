@@ -273,3 +273,34 @@ fn a_directory_that_is_not_there_cannot_be_preopened() {
         .unwrap();
     assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
 }
+
+#[test]
+fn a_named_pipe_waits_for_its_other_end() {
+    let mut world = World::new(|_| {});
+    let pipe = world.host("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, "from afar").unwrap()
+    });
+    let fd = world.open("pipe", 0, READ).unwrap();
+    assert_eq!(world.read(fd, 100).unwrap(), b"from afar");
+    assert_eq!(world.read(fd, 100).unwrap(), b"");
+    writer.join().unwrap();
+    world.close(fd).unwrap();
+    let reader = std::thread::spawn(move || std::fs::read(pipe).unwrap());
+    let write = READ_WRITE & !READ;
+    let fd = world.open("pipe", 0, write).unwrap();
+    world.write(fd, "back").unwrap();
+    world.close(fd).unwrap();
+    assert_eq!(reader.join().unwrap(), b"back");
+    let without_waiting = world.open_with(DIR, 0, "pipe", 0, write, NONBLOCK);
+    assert_eq!(without_waiting, Err(Errno::Nxio));
+}

@@ -1,17 +1,17 @@
 //! Sockets that the host handed in, and connections accepted from them.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, Shutdown, SocketFlags};
 
-use super::fd_io::{readable, receive, send, writable};
+use super::fd_io::{readable, receive, receive_all, send, writable};
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, Object, Socket};
+use crate::descriptor::{Descriptor, Object};
 use crate::errno::{Errno, Result};
 use crate::guest::{Guest, GuestPtr};
 use crate::iovec::{Iovecs, gather, scatter};
-use crate::types::{FdFlags, RiFlags, Rights, SdFlags};
+use crate::types::{FdFlags, FileType, RiFlags, Rights, SdFlags};
 
 /// Accepts a connection; the new descriptor has the rights that its listener passes on.
 pub(crate) fn sock_accept(
@@ -32,17 +32,16 @@ pub(crate) fn sock_accept(
         return Err(Errno::Notcapable);
     }
     ctx.table.room()?;
-    let nonblocking = if flags.has(FdFlags::NONBLOCK) {
-        SocketFlags::NONBLOCK
-    } else {
-        SocketFlags::empty()
-    };
     let stop = guest.stop();
-    if !listener.flags.has(FdFlags::NONBLOCK) {
-        stop.wait_for(socket.fd.as_fd(), PollFlags::IN)?;
-    }
-    let host =
-        stop.retry(|| rustix::net::accept_with(&socket.fd, SocketFlags::CLOEXEC | nonblocking))?;
+    // Listeners never wait in the kernel: a caller may be gone before it is accepted.
+    let host = loop {
+        match stop.retry(|| rustix::net::accept_with(socket, SocketFlags::CLOEXEC)) {
+            Err(Errno::Again) if !listener.flags.has(FdFlags::NONBLOCK) => {
+                stop.wait_for(socket.as_fd(), PollFlags::IN)?;
+            }
+            result => break result?,
+        }
+    };
     let mut connection = Descriptor::socket(host, flags)?;
     connection.rights = connection.rights.and(listener.inheriting);
     connection.inheriting = connection.rights;
@@ -65,12 +64,21 @@ pub(crate) fn sock_recv(
     let socket = socket(descriptor)?;
     guest.check_ptr(received.0)?;
     guest.check_ptr(received.1)?;
-    let mut host_flags = RecvFlags::empty();
-    host_flags.set(RecvFlags::PEEK, flags.has(RiFlags::PEEK));
-    host_flags.set(RecvFlags::WAITALL, flags.has(RiFlags::WAITALL));
+    let peek = flags.has(RiFlags::PEEK);
+    let waits = !descriptor.flags.has(FdFlags::NONBLOCK);
+    let stream = descriptor.filetype == FileType::SocketStream;
+    let all = flags.has(RiFlags::WAITALL) && stream && waits && !peek;
+    let host_flags = if peek {
+        RecvFlags::PEEK
+    } else {
+        RecvFlags::empty()
+    };
     let stop = guest.stop();
     let mut truncated = false;
     let count = scatter(guest, iovecs, |pieces| {
+        if all {
+            return receive_all(socket, pieces, stop);
+        }
         let (count, cut) = receive(socket, pieces, descriptor.flags, host_flags, stop)?;
         truncated = cut;
         Ok(count)
@@ -116,10 +124,10 @@ pub(crate) fn sock_shutdown(ctx: &mut WasiCtx, _: &mut Guest<'_>, fd: u32, how: 
         (false, true) => Shutdown::Write,
         (false, false) => return Err(Errno::Inval),
     };
-    Ok(rustix::net::shutdown(&socket.fd, how)?)
+    Ok(rustix::net::shutdown(socket, how)?)
 }
 
-fn socket(descriptor: &Descriptor) -> Result<&Socket> {
+fn socket(descriptor: &Descriptor) -> Result<&OwnedFd> {
     match &descriptor.object {
         Object::Socket(socket) => Ok(socket),
         _ => Err(Errno::Notsock),

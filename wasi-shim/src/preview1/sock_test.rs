@@ -155,3 +155,37 @@ fn waiting_for_a_connection_or_a_message_is_cut_short() {
     });
     assert_eq!(result, Err(Errno::Intr));
 }
+
+#[test]
+fn every_context_of_a_builder_waits_as_the_socket_was_handed_in() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut builder = crate::WasiCtxBuilder::new();
+    builder.arg("program").socket(listener);
+    builder.build().unwrap();
+    let mut world = World::new(|_| {});
+    world.ctx = builder.build().unwrap();
+    // Here the listener comes first, for there is no directory.
+    let result = Later::run(30, |stop| {
+        world.call_stoppable(stop, |ctx, guest| {
+            sock_accept(ctx, guest, 3, 0, GuestPtr::new(OUT))
+        })
+    });
+    assert_eq!(result, Err(Errno::Intr));
+}
+
+#[test]
+fn a_receiver_that_wants_all_gets_all_that_comes() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut world = World::new(|builder| {
+        builder.socket(ours);
+    });
+    let sender = std::thread::spawn(move || {
+        for byte in *b"12345678" {
+            theirs.write_all(&[byte]).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    });
+    assert_eq!(receive(&mut world, SOCKET, 6, 2).unwrap().0, b"123456");
+    assert_eq!(receive(&mut world, SOCKET, 6, 2).unwrap().0, b"78");
+    sender.join().unwrap();
+}

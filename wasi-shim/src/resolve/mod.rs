@@ -144,6 +144,29 @@ impl Resolver {
         }
     }
 
+    /// What a path means: one system call for a plain name that is no link.
+    pub(crate) fn stat(
+        self,
+        start: BorrowedFd<'_>,
+        path: RelativePath<'_>,
+        follow: bool,
+    ) -> Result<Stat> {
+        if is_plain(path.0) {
+            let stat = rustix::fs::statat(start, path.0, AtFlags::SYMLINK_NOFOLLOW)?;
+            let is_link = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink();
+            if !follow || !is_link {
+                return Ok(stat);
+            }
+        }
+        let nofollow = if follow {
+            OFlags::empty()
+        } else {
+            OFlags::NOFOLLOW
+        };
+        let found = self.open(start, path, OFlags::PATH | nofollow, Mode::empty())?;
+        Ok(rustix::fs::fstat(&found)?)
+    }
+
     /// Finds where a path ends, not following a link there.
     pub(crate) fn find<'d>(
         self,
@@ -204,6 +227,11 @@ impl Resolver {
         }
         Err(Errno::Loop)
     }
+}
+
+/// Whether a path is the name of something in the directory itself.
+fn is_plain(path: &[u8]) -> bool {
+    !path.contains(&b'/') && path != b"." && path != b".."
 }
 
 /// The path without slashes at its end.
