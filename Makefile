@@ -4,14 +4,15 @@ CARGO ?= cargo
 PRECAST = target/debug/precast
 OUT = target/example
 
-.PHONY: help run test check spec bench doc ci fuzz bless real
+.PHONY: help run test check spec bench doc ci fuzz bless real figures
 
 help:
 	@echo 'make run    compile the example to a shared object and run it in a sandbox'
 	@echo 'make test   every test'
 	@echo 'make check  formatting, lints, documentation'
 	@echo 'make spec   the WebAssembly specification suite; SPEC="filter --cpu baseline" chooses'
-	@echo 'make bench  the benchmarks, next to another runtime'
+	@echo 'make bench  the benchmarks of calls, traps, opening and WASI'
+	@echo 'make figures  Precast beside Wasmtime in one process: a table, and target/figures.json'
 	@echo 'make doc    the documentation, under target/doc'
 	@echo 'make fuzz   random modules against an interpreter; FUZZ=600 says for how many seconds'
 	@echo 'make real   published WASI programs, downloaded and compared with another runtime'
@@ -52,7 +53,14 @@ bless:
 	BLESS=1 $(CARGO) test --no-fail-fast
 
 real:
-	tests/real/run
+	$(CARGO) build --release -p precast-cli
+	$(CARGO) build --release -p precast-benches --bin unstable-reference
+	python3 benches/real/real.py --table docs/real-programs.md $(REAL)
+
+figures:
+	$(CARGO) build --release -p precast-cli
+	$(CARGO) build --release -p precast-benches
+	target/release/figures $(FIGURES)
 
 ci:
 	.ci/run
