@@ -8,7 +8,7 @@ use super::step::Step;
 use super::value::Value;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpKind};
 use precast_abi::object::FunctionRecord;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// After this many visits of the same place, ranges are widened.
 const PATIENCE: u32 = 4;
@@ -29,7 +29,9 @@ pub(super) struct Function<'a, 'b> {
     start: u32,
     end: u32,
     known: HashMap<u32, (State, u32)>,
-    waiting: Vec<u32>,
+    /// Places to look at (again). The first in the text comes first: mostly, what leads to a place
+    /// stands before it.
+    waiting: BTreeSet<u32>,
     seen: HashSet<u32>,
 }
 
@@ -47,7 +49,7 @@ impl<'a, 'b> Function<'a, 'b> {
             start,
             end: start + record.text_size,
             known: HashMap::from([(start, (entry, 0))]),
-            waiting: vec![start],
+            waiting: BTreeSet::from([start]),
             seen: HashSet::new(),
         }
     }
@@ -56,7 +58,7 @@ impl<'a, 'b> Function<'a, 'b> {
     /// on each visit, and what is known only becomes less.
     pub(super) fn check(&mut self, index: u32) -> (CodeReport, Option<Finding>) {
         let mut report = CodeReport::default();
-        while let Some(place) = self.waiting.pop() {
+        while let Some(place) = self.waiting.pop_first() {
             if let Err((site, problem)) = self.run(place, &mut report) {
                 let finding = Finding {
                     function: index,
@@ -136,8 +138,8 @@ impl<'a, 'b> Function<'a, 'b> {
                 true
             }
         };
-        if changed && !self.waiting.contains(&place) {
-            self.waiting.push(place);
+        if changed {
+            self.waiting.insert(place);
         }
     }
 
