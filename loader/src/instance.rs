@@ -160,7 +160,7 @@ impl InstanceData {
     fn global(&self, core: &StoreCore, index: u32) -> Result<Global, Error> {
         let metadata = self.module.metadata();
         let record = metadata.global(index).map_err(crate::OpenError::from)?;
-        let ty = global_type(&record, &self.module.prepared()?.type_ids)?;
+        let ty = global_type(&record, self.module.type_ids()?)?;
         let imported = index < metadata.header().imported_globals;
         let address = if imported {
             self.imported_global(record.cell)

@@ -104,7 +104,7 @@ fn build(
         return Err(LimitError::Instances { limit }.into());
     }
     let metadata = module.metadata();
-    let prepared = module.prepared()?;
+    let func_refs = module.func_refs()?;
     core.adopt_stubs(module)?;
     let slot = Slot::new(&plan(core, metadata)?)?;
     let index = u32::try_from(core.instances.len()).unwrap_or(NONE - 1);
@@ -117,7 +117,7 @@ fn build(
             return Err(error);
         }
     };
-    write_func_refs(&slot, module, &prepared.func_refs, &imports.functions);
+    write_func_refs(&slot, module, func_refs, &imports.functions);
     let header = metadata.header();
     let region = slot.region;
     let entry = (header.init != NONE).then(|| Entry {
@@ -230,7 +230,7 @@ fn fill(
         trap: arch::trap_entry() as u64,
         activation: std::sync::Arc::as_ptr(&core.activation).expose_provenance() as u64,
     });
-    write_type_ids(slot, header.layout.type_ids, &module.prepared()?.type_ids);
+    write_type_ids(slot, header.layout.type_ids, module.type_ids()?);
     // SAFETY: the region of globals is as long as its image (checked when the object is opened).
     unsafe { slot.write_bytes(header.layout.globals, metadata.globals_image()?) };
     let mut imports = Imports::default();
@@ -428,7 +428,7 @@ fn make_tables(
 ) -> Result<Vec<u32>, Error> {
     let metadata = module.metadata();
     let header = metadata.header();
-    let ids = &module.prepared()?.type_ids;
+    let ids = module.type_ids()?;
     let mut tables = imports.tables.clone();
     for index in header.imported_tables..header.tables.len {
         let record = metadata.table(index)?;
@@ -578,7 +578,7 @@ impl InstanceData {
 
     /// Address of the record of a function that generated code never refers to.
     fn extra_record(&self, index: u32, text_offset: u32, type_index: u32) -> Result<usize, Error> {
-        let type_id = self.module.prepared()?.type_ids[type_index as usize];
+        let type_id = self.module.type_ids()?[type_index as usize];
         let mut extra = self.extra.lock().unwrap_or_else(PoisonError::into_inner);
         let record = extra.entry(index).or_insert_with(|| {
             let site = FuncRefSite {
@@ -702,7 +702,7 @@ impl StoreCore {
 
 /// The module's number of a type.
 fn type_index(module: &Module, ty: TypeId) -> Result<Option<u32>, Error> {
-    let ids = &module.prepared()?.type_ids;
+    let ids = module.type_ids()?;
     Ok(ids
         .iter()
         .position(|&id| id == ty)

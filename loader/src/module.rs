@@ -32,18 +32,12 @@ pub struct Module {
 pub(crate) struct ModuleInner {
     /// Dropped before the object is unmapped.
     registration: OnceLock<Registration>,
-    prepared: OnceLock<Prepared>,
+    /// Process-wide identities of the module's types.
+    type_ids: OnceLock<Box<[TypeId]>>,
+    /// Functions that can be referred to.
+    func_refs: OnceLock<Box<[FuncRefSite]>>,
     image: OnceLock<Option<Reservation>>,
     object: MappedObject,
-}
-
-/// What instantiation needs and the object does not hold in the right form: made at the first.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    /// Process-wide identities of the module's types.
-    pub(crate) type_ids: Box<[TypeId]>,
-    /// Functions that can be referred to.
-    pub(crate) func_refs: Box<[FuncRefSite]>,
 }
 
 /// A function that can be referred to.
@@ -108,7 +102,8 @@ impl Module {
     fn new(object: MappedObject) -> Result<Module, OpenError> {
         let inner = Arc::new(ModuleInner {
             registration: OnceLock::new(),
-            prepared: OnceLock::new(),
+            type_ids: OnceLock::new(),
+            func_refs: OnceLock::new(),
             image: OnceLock::new(),
             object,
         });
@@ -198,18 +193,29 @@ impl Module {
         Some(unsafe { std::slice::from_raw_parts(start, header.image.size as usize) })
     }
 
-    pub(crate) fn prepared(&self) -> Result<&Prepared, OpenError> {
-        if let Some(prepared) = self.inner.prepared.get() {
-            return Ok(prepared);
+    /// Process-wide identities of the module's types, looked up at the first need.
+    pub(crate) fn type_ids(&self) -> Result<&[TypeId], OpenError> {
+        if let Some(ids) = self.inner.type_ids.get() {
+            return Ok(ids);
         }
-        let prepared = Prepared::new(self.metadata())?;
-        Ok(self.inner.prepared.get_or_init(|| prepared))
+        let ids = intern_types(self.metadata())?;
+        Ok(self.inner.type_ids.get_or_init(|| ids))
+    }
+
+    /// The functions that can be referred to, looked for at the first instantiation: there are few
+    /// among many.
+    pub(crate) fn func_refs(&self) -> Result<&[FuncRefSite], OpenError> {
+        if let Some(sites) = self.inner.func_refs.get() {
+            return Ok(sites);
+        }
+        let sites = find_func_refs(self.metadata(), self.type_ids()?)?;
+        Ok(self.inner.func_refs.get_or_init(|| sites))
     }
 
     /// Type of something in one of the module's index spaces.
     pub(crate) fn extern_type(&self, kind: u32, index: u32) -> Result<ExternType, OpenError> {
         let metadata = self.metadata();
-        let ids = &self.prepared()?.type_ids;
+        let ids = self.type_ids()?;
         Ok(match ExternKind::from_u32(kind) {
             Some(ExternKind::Function) => {
                 let type_index = metadata.function(index)?.type_index;
@@ -241,26 +247,23 @@ fn map_image(object: &MappedObject) -> std::io::Result<Reservation> {
     Ok(mapping)
 }
 
-impl Prepared {
-    fn new(metadata: Metadata<'_>) -> Result<Prepared, OpenError> {
-        let type_ids = intern_types(metadata)?;
-        let mut func_refs = Vec::new();
-        for index in 0..metadata.header().functions.len {
-            let function = metadata.function(index)?;
-            if function.func_ref != NONE {
-                func_refs.push(FuncRefSite {
-                    function: index,
-                    distance: function.func_ref,
-                    text_offset: function.text_offset,
-                    type_id: type_ids[function.type_index as usize],
-                });
-            }
+fn find_func_refs(
+    metadata: Metadata<'_>,
+    type_ids: &[TypeId],
+) -> Result<Box<[FuncRefSite]>, OpenError> {
+    let mut sites = Vec::new();
+    for index in 0..metadata.header().functions.len {
+        let function = metadata.function(index)?;
+        if function.func_ref != NONE {
+            sites.push(FuncRefSite {
+                function: index,
+                distance: function.func_ref,
+                text_offset: function.text_offset,
+                type_id: type_ids[function.type_index as usize],
+            });
         }
-        Ok(Prepared {
-            type_ids,
-            func_refs: func_refs.into(),
-        })
     }
+    Ok(sites.into())
 }
 
 fn intern_types(metadata: Metadata<'_>) -> Result<Box<[TypeId]>, OpenError> {
