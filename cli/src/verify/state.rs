@@ -13,19 +13,11 @@ const RDI: usize = 7;
 /// Registers that a function leaves as it found them: rbx, rbp, r12 to r15.
 pub(super) const CALLEE_SAVED: [usize; 6] = [RBX, RBP, 12, 13, 14, 15];
 
-/// One side of a comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    /// A register.
-    Register(usize),
-    /// Anything else, with what was known of it.
-    Other,
-}
-
 /// A comparison of 64 bits, or of values that fit into 32, whose flags are still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Comparison {
-    pub(super) sides: [Side; 2],
+    /// The registers that hold each side, as bits.
+    pub(super) sides: [u16; 2],
     /// The stack slots that hold the same.
     pub(super) slots: [Option<i64>; 2],
     pub(super) values: [Value; 2],
@@ -78,10 +70,16 @@ impl State {
     pub(super) fn set(&mut self, number: usize, value: Value) {
         self.registers[number] = value;
         self.origins[number] = None;
-        if let Some(flags) = &self.flags
-            && flags.sides.contains(&Side::Register(number))
-        {
-            self.flags = None;
+        for side in self.flags.iter_mut().flat_map(|flags| &mut flags.sides) {
+            *side &= !(1 << number);
+        }
+    }
+
+    /// Notes that one register has become a copy of another.
+    pub(super) fn copied(&mut self, from: usize, to: usize) {
+        self.origins[to] = self.origins[from];
+        for side in self.flags.iter_mut().flat_map(|flags| &mut flags.sides) {
+            *side |= (*side >> from & 1) << to;
         }
     }
 
@@ -144,7 +142,7 @@ impl State {
         let is_side = |side: usize| {
             let same_slot =
                 flags.slots[side].is_some() && flags.slots[side] == self.origins[number];
-            flags.sides[side] == Side::Register(number) || same_slot
+            flags.sides[side] & 1 << number != 0 || same_slot
         };
         if is_side(0) {
             below(value, right, condition)
@@ -157,15 +155,8 @@ impl State {
 
     /// Applies what a taken branch says of the registers that were compared.
     pub(super) fn assume(&mut self, condition: ConditionCode) {
-        for side in self
-            .flags
-            .iter()
-            .flat_map(|flags| flags.sides)
-            .collect::<Vec<_>>()
-        {
-            if let Side::Register(number) = side {
-                self.registers[number] = self.refined(number, condition);
-            }
+        for number in 0..16 {
+            self.registers[number] = self.refined(number, condition);
         }
     }
 

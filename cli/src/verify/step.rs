@@ -4,7 +4,7 @@ use super::access::{Access, judge};
 use super::facts::{Cell, Facts, Signature};
 use super::permitted::is_conditional_move;
 use super::report::{CodeReport, Problem};
-use super::state::{Comparison, RSP, Side, State, negate};
+use super::state::{Comparison, RSP, State, negate};
 use super::value::{Range, Thing, U32, Value};
 use iced_x86::{
     Instruction, InstructionInfoFactory, MemorySize, Mnemonic, OpAccess, OpKind, Register,
@@ -61,7 +61,7 @@ impl Step<'_, '_> {
         let comparison = comparison(state, instruction);
         let source = stored_register(instruction);
         let value = source.map_or(Value::Unknown, |number| state.registers[number]);
-        let copied = copied_slot(state, instruction);
+        let copy = copied(state, instruction);
         for (offset, size) in stored {
             state.forget(offset, offset + size);
             if size == 8 {
@@ -72,8 +72,10 @@ impl Step<'_, '_> {
             }
         }
         self.write_registers(state, instruction, result);
-        if let Some((number, slot)) = copied {
-            state.origins[number] = slot;
+        match copy {
+            Some((to, Copied::Slot(slot))) => state.origins[to] = Some(slot),
+            Some((to, Copied::Register(from))) if from != to => state.copied(from, to),
+            _ => {}
         }
         if instruction.rflags_modified() != 0 {
             state.flags = comparison;
@@ -415,25 +417,19 @@ fn comparison(state: &State, instruction: &Instruction) -> Option<Comparison> {
     let side = |operand: u32| match instruction.op_kind(operand) {
         OpKind::Register => {
             let register = instruction.op_register(operand);
-            (
-                State::number(register).map_or(Side::Other, Side::Register),
-                state.get(register),
-            )
+            (State::number(register), state.get(register))
         }
-        OpKind::Memory => (Side::Other, Value::Unknown),
+        OpKind::Memory => (None, Value::Unknown),
         _ => {
             let immediate = instruction.try_immediate(operand).unwrap_or(u64::MAX);
-            (Side::Other, Value::exact(immediate as i64))
+            (None, Value::exact(immediate as i64))
         }
     };
     let (left, right) = (side(0), side(1));
     let is_half = |value| matches!(value, Value::Int(range) if range.low >= 0 && range.high <= u32::MAX.into());
     let says_all = size == 8 || size == 4 && is_half(left.1) && is_half(right.1);
-    let sides = [left.0, right.0];
-    let slots = sides.map(|side| match side {
-        Side::Register(number) => state.origins[number],
-        Side::Other => None,
-    });
+    let sides = [left.0, right.0].map(|side| side.map_or(0, |number: usize| 1 << number));
+    let slots = [left.0, right.0].map(|side| side.and_then(|number| state.origins[number]));
     says_all.then_some(Comparison {
         sides,
         slots,
@@ -451,23 +447,27 @@ fn stored_register(instruction: &Instruction) -> Option<usize> {
     State::number(register).filter(|_| register.is_gpr64())
 }
 
-/// The register that becomes a copy of a stack slot, and of which.
-fn copied_slot(state: &State, instruction: &Instruction) -> Option<(usize, Option<i64>)> {
+/// What a register becomes a copy of.
+enum Copied {
+    Register(usize),
+    Slot(i64),
+}
+
+/// The register that becomes a copy, and of what.
+fn copied(state: &State, instruction: &Instruction) -> Option<(usize, Copied)> {
     let is_copy = instruction.mnemonic() == Mnemonic::Mov
         && instruction.op0_kind() == OpKind::Register
         && instruction.op0_register().is_gpr64();
-    let number = State::number(instruction.op0_register()).filter(|_| is_copy)?;
-    let slot = match instruction.op1_kind() {
-        OpKind::Register => {
-            State::number(instruction.op1_register()).and_then(|from| state.origins[from])
-        }
+    let to = State::number(instruction.op0_register()).filter(|_| is_copy)?;
+    let source = match instruction.op1_kind() {
+        OpKind::Register => Copied::Register(State::number(instruction.op1_register())?),
         OpKind::Memory => match effective_address(state, instruction) {
-            Value::Stack(offset) => Some(offset),
-            _ => None,
+            Value::Stack(offset) => Copied::Slot(offset),
+            _ => return None,
         },
-        _ => None,
+        _ => return None,
     };
-    Some((number, slot))
+    Some((to, source))
 }
 
 fn stack_pointer_after(state: &State, instruction: &Instruction) -> Value {
