@@ -23,6 +23,8 @@ mod unstable;
 mod version;
 
 #[cfg(test)]
+mod errno_test;
+#[cfg(test)]
 mod testing;
 
 pub use bind::add_to_linker;
