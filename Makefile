@@ -53,13 +53,11 @@ bless:
 	BLESS=1 $(CARGO) test --no-fail-fast
 
 real:
-	$(CARGO) build --release -p precast-cli
-	$(CARGO) build --release -p precast-benches --bin unstable-reference
+	$(CARGO) build --release -p precast-cli -p precast-benches --bins
 	python3 benches/real/real.py --table docs/real-programs.md $(REAL)
 
 figures:
-	$(CARGO) build --release -p precast-cli
-	$(CARGO) build --release -p precast-benches
+	$(CARGO) build --release -p precast-cli -p precast-benches --bins
 	target/release/figures $(FIGURES)
 
 ci:
