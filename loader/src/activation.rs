@@ -27,6 +27,7 @@ use crate::store::StoreCore;
 use crate::thread::{self, ThreadState};
 use crate::trap::{Backtrace, Trap};
 use crate::value;
+use crate::window::Window;
 
 /// `guest_fp` of an activation whose store runs no guest.
 pub(crate) const IDLE: usize = 1;
@@ -69,6 +70,16 @@ pub(crate) struct Region {
     /// First byte past what generated code may touch: reservation and guard of memory 0. Equal to
     /// `base` where every access is checked.
     pub(crate) end: usize,
+    /// Which pages of a pooled slot may be written; null elsewhere.
+    pub(crate) window: *const Window,
+}
+
+impl Region {
+    /// Which pages of a pooled slot may be written.
+    pub(crate) fn window(&self) -> Option<&Window> {
+        // SAFETY: a region's window lives as long as the slot, which lives as long as the region.
+        unsafe { self.window.as_ref() }
+    }
 }
 
 /// Why a host function wants the guest to be left.
@@ -154,6 +165,24 @@ impl Activation {
         self.exit.pending.store(1, Ordering::Relaxed);
     }
 
+    /// Forgets everything about the user before: for a pooled store that is used again.
+    pub(crate) fn renew(&self) {
+        self.exit.killed.store(0, Ordering::Relaxed);
+        drop(self.take_pending());
+        self.landing.set(Landing::default());
+    }
+
+    /// As a kill from outside: nothing can be called any more.
+    pub(crate) fn kill_for_good(&self) {
+        self.exit.killed.store(1, Ordering::SeqCst);
+    }
+
+    /// Forgets regions but the first that was added.
+    pub(crate) fn keep_region(&self, start: usize) {
+        // SAFETY: as in `add_region`.
+        unsafe { &mut *self.regions.get() }.retain(|region| region.start == start);
+    }
+
     /// Takes what [`Activation::fail`] left.
     pub(crate) fn take_pending(&self) -> Option<Pending> {
         self.exit.pending.store(0, Ordering::Relaxed);
@@ -181,7 +210,8 @@ impl Activation {
             .partition_point(|region| region.start <= address)
             .checked_sub(1)?;
         let region = regions[index];
-        (address < region.end.max(region.base)).then_some(region)
+        let window_end = region.window().map_or(0, Window::end);
+        (address < region.end.max(region.base).max(window_end)).then_some(region)
     }
 
     pub(crate) fn add_region(&self, region: Region) {

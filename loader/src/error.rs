@@ -25,6 +25,8 @@ pub enum Error {
     Object(OpenError),
     /// The system refused memory or address space.
     System(SystemError),
+    /// A pool has no slot for this.
+    Pool(PoolError),
 }
 
 impl Error {
@@ -72,6 +74,7 @@ impl fmt::Display for Error {
             Error::Use(error) => error.fmt(f),
             Error::Object(error) => error.fmt(f),
             Error::System(error) => error.fmt(f),
+            Error::Pool(error) => error.fmt(f),
         }
     }
 }
@@ -122,6 +125,12 @@ impl From<OpenError> for Error {
 impl From<Damage> for Error {
     fn from(damage: Damage) -> Error {
         Error::Object(damage.into())
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Error {
+        Error::Pool(error)
     }
 }
 
@@ -238,6 +247,8 @@ impl StdError for LimitError {}
 pub enum UseError {
     /// A handle was used with another store than the one it belongs to.
     WrongStore,
+    /// A function of a template was called in a sandbox of another.
+    WrongTemplate,
     /// The instance has no export of that name.
     NoExport {
         /// The name.
@@ -290,6 +301,7 @@ impl fmt::Display for UseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UseError::WrongStore => f.write_str("the handle belongs to another store"),
+            UseError::WrongTemplate => f.write_str("the sandbox is of another template"),
             UseError::NoExport { name } => write!(f, "there is no export `{name}`"),
             UseError::NotA { kind, name } => write!(f, "the export `{name}` is not a {kind}"),
             UseError::FuncType { asked, actual } => {
@@ -314,6 +326,124 @@ impl fmt::Display for UseError {
 }
 
 impl StdError for UseError {}
+
+/// Why a pool cannot be made, or has no slot for a module. Says which limit was hit and what to set.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// All slots are in use.
+    Full {
+        /// How many there are.
+        slots: usize,
+    },
+    /// More instance data than a slot has room for.
+    InstanceData {
+        /// Bytes that the module needs.
+        needed: u64,
+        /// Bytes that a slot has.
+        room: u64,
+    },
+    /// The module was compiled for a larger reservation of address space than a slot has.
+    Reservation {
+        /// Bytes, guard included, that the module's code counts on.
+        needed: u64,
+        /// Bytes, guard included, that a slot has.
+        room: u64,
+    },
+    /// The module's memory begins larger than a slot's memory can be.
+    Memory {
+        /// Bytes that the memory has at first.
+        needed: u64,
+        /// Bytes that a slot has.
+        room: u64,
+    },
+    /// A template was made of imports that belong to a store.
+    ImportOfStore {
+        /// Name of the module that the import comes from.
+        module: String,
+        /// Its name there.
+        name: String,
+    },
+    /// The process may not have as many mappings as the pool needs.
+    Mappings {
+        /// How many the pool needs.
+        needed: usize,
+        /// How many the process may have at all.
+        max: usize,
+        /// How many it has already.
+        used: usize,
+    },
+    /// The system has no such address space.
+    AddressSpace {
+        /// Bytes that the pool needs.
+        needed: u64,
+        /// Limit of the process (`ulimit -v`) in bytes, where it has one.
+        limit: Option<u64>,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+    /// Options that contradict each other.
+    Options {
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+impl fmt::Display for PoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PoolError::Full { slots } => {
+                write!(f, "all {slots} slots of the pool are in use: set `slots` higher")
+            }
+            PoolError::InstanceData { needed, room } => write!(
+                f,
+                "the module needs {needed} bytes of instance data and the pool's slots have {room}: \
+                 set `instance_data` higher"
+            ),
+            PoolError::Reservation { needed, room } => write!(
+                f,
+                "the module was compiled for {needed} bytes of address space and the pool's slots \
+                 have {room}: set `memory_reservation` higher, or compile the module with \
+                 --memory-reservation"
+            ),
+            PoolError::Memory { needed, room } => write!(
+                f,
+                "the module's memory begins with {needed} bytes and the pool's slots have {room}: \
+                 set `memory_reservation` higher"
+            ),
+            PoolError::ImportOfStore { module, name } => write!(
+                f,
+                "the import `{module}::{name}` belongs to a store: templates take functions of \
+                 the host only"
+            ),
+            PoolError::Mappings { needed, max, used } => write!(
+                f,
+                "the pool needs {needed} memory mappings, and the process has {used} of at most \
+                 {max}: raise vm.max_map_count (sysctl -w vm.max_map_count={}), take fewer slots, \
+                 or compact ones",
+                (needed + used).saturating_mul(5) / 4
+            ),
+            PoolError::AddressSpace {
+                needed,
+                limit,
+                source,
+            } => {
+                write!(f, "the pool needs {needed} bytes of address space: {source}; ")?;
+                match limit {
+                    Some(limit) => write!(
+                        f,
+                        "the process may have {limit} (raise `ulimit -v`), or take fewer or \
+                         smaller slots"
+                    ),
+                    None => f.write_str("take fewer slots, or set `memory_reservation` lower"),
+                }
+            }
+            PoolError::Options { reason } => f.write_str(reason),
+        }
+    }
+}
+
+impl StdError for PoolError {}
 
 /// The system refused something.
 #[derive(Debug)]

@@ -95,12 +95,7 @@ impl Func {
     ) -> Result<TypedFunc<P, R>, Error> {
         let core = store.as_store().into_core();
         core.check(self.store)?;
-        let actual = self.type_id().func_type();
-        let (params, results) = (P::val_types(), R::val_types());
-        if !accepts(&params, actual.params()) || !accepts(actual.results(), &results) {
-            let asked = FuncType::new(params, results);
-            return Err(UseError::FuncType { asked, actual }.into());
-        }
+        check_types::<P, R>(self.type_id().func_type())?;
         let target = core.target(*self)?;
         Ok(TypedFunc {
             store: self.store,
@@ -169,6 +164,16 @@ impl Func {
     pub(crate) fn type_id(&self) -> TypeId {
         TypeId(self.record().type_id)
     }
+}
+
+/// Whether a function of type `actual` may be called with `P` and answer `R`.
+pub(crate) fn check_types<P: WasmParams, R: WasmResults>(actual: FuncType) -> Result<(), UseError> {
+    let (params, results) = (P::val_types(), R::val_types());
+    if accepts(&params, actual.params()) && accepts(actual.results(), &results) {
+        return Ok(());
+    }
+    let asked = FuncType::new(params, results);
+    Err(UseError::FuncType { asked, actual })
 }
 
 /// Whether values of types `given` may be passed where `expected` are.
@@ -275,6 +280,15 @@ impl<P, R> std::fmt::Debug for TypedFunc<P, R> {
 const MAX_VALUES: usize = 16;
 
 impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    /// The function at `entry`, which must be of these types and of an instance of the store.
+    pub(crate) fn of_entry(store: NonZeroU64, entry: Entry) -> TypedFunc<P, R> {
+        TypedFunc {
+            store,
+            target: Target::Guest(entry),
+            types: PhantomData,
+        }
+    }
+
     /// Calls it.
     ///
     /// # Errors

@@ -26,6 +26,11 @@ use crate::thread;
 /// Signals that faults of guest code raise.
 const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
+/// Nothing is mapped there.
+const MAPERR: libc::c_int = 1;
+/// What is mapped there may not be accessed so.
+const ACCERR: libc::c_int = 2;
+
 /// Explicit checks of bounds send bad accesses to an address below this.
 const NULL_PAGE: usize = 4096;
 
@@ -76,6 +81,8 @@ extern "C" fn after_fork() {
 enum Verdict {
     /// The guest trapped.
     Trap(*const Activation, TrapCode),
+    /// A write outside of a pooled slot's window, which is wider now: it may go on.
+    Resume,
     /// Guest code did what it never should.
     Escape { address: usize },
     /// It is none of our business.
@@ -87,6 +94,7 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mu
     let (mut context, info_ref) = unsafe { (Context::from_raw(raw), &*info) };
     match classify(signal, info_ref, &context) {
         Verdict::Trap(activation, code) => leave(&mut context, activation, code),
+        Verdict::Resume => {}
         Verdict::Escape { address } => {
             report_escape(signal, context.pc(), address);
             die(signal);
@@ -102,7 +110,8 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
         return Verdict::NotOurs;
     }
     let range = registry::find(pc);
-    if range.is_none() && !arch::is_crossing(pc) {
+    let is_guest = range.is_some() || arch::is_crossing(pc);
+    if !is_guest && signal != libc::SIGSEGV {
         return Verdict::NotOurs;
     }
     let current = thread::with(|thread| thread.current.get());
@@ -112,6 +121,12 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
     };
     // SAFETY: faults have an address; for others the field is not used.
     let address = unsafe { info.si_addr() } as usize;
+    if signal == libc::SIGSEGV && info.si_code == ACCERR && widen(activation, address) {
+        return Verdict::Resume;
+    }
+    if !is_guest {
+        return Verdict::NotOurs;
+    }
     let code = match signal {
         libc::SIGSEGV => segv_trap(activation, range, pc, address, info.si_code),
         libc::SIGILL | libc::SIGFPE => range.and_then(|range| table_trap(range, pc)),
@@ -125,6 +140,13 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
     }
 }
 
+/// Whether the address lies in a pooled slot and could not be accessed only because its window was
+/// too narrow: then it can be now. Host code that writes to a guest's memory may fault so, too.
+fn widen(activation: &Activation, address: usize) -> bool {
+    let region = activation.region_of(address);
+    region.is_some_and(|region| region.window().is_some_and(|window| window.widen(address)))
+}
+
 fn segv_trap(
     activation: &Activation,
     range: Option<CodeRange>,
@@ -132,9 +154,7 @@ fn segv_trap(
     address: usize,
     si_code: libc::c_int,
 ) -> Option<TrapCode> {
-    /// Nothing is mapped there, or it may not be accessed so.
-    const MAPERR_ACCERR: [libc::c_int; 2] = [1, 2];
-    if !MAPERR_ACCERR.contains(&si_code) {
+    if ![MAPERR, ACCERR].contains(&si_code) {
         return None;
     }
     if let Some(region) = activation.region_of(address) {

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::store::{StoreCore, StoreMut};
 use crate::types::FuncType;
 use crate::value::Cell;
+use crate::window::Window;
 
 /// Calls the function with arguments and results in an array, on the host's stack.
 pub(crate) type CallValues = unsafe extern "C" fn(*const HostRecord, *mut Cell);
@@ -56,6 +57,8 @@ pub(crate) struct HostRecord {
     pub(crate) env: *const (),
     /// Memory 0 of the instance that imports it; null where there is none.
     pub(crate) memory: *const MemoryDef,
+    /// Which pages of that memory may be written, where it is a pooled slot's; else null.
+    pub(crate) window: *const Window,
     /// The instance that imports it; [`precast_abi::NONE`] where there is none.
     pub(crate) instance: u32,
     pub(crate) ty: FuncType,
@@ -111,6 +114,7 @@ impl HostBox {
                 call_values: def.call_values,
                 env: def.env,
                 memory,
+                window: std::ptr::null(),
                 instance,
                 ty: def.ty,
             },
