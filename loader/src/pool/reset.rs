@@ -50,8 +50,6 @@ pub(super) enum Way {
 
 /// A slot whose window was opened this often in a row stays open.
 const OPENED_TOO_OFTEN: u32 = 3;
-/// Runs of pages up to this far apart become one range.
-const JOIN: usize = 2;
 
 /// What is needed to restore a slot.
 #[derive(Debug)]
@@ -341,7 +339,7 @@ impl Reset {
             }
         });
         if changed {
-            written.add(at..at + page, page);
+            written.add(at..at + page);
         }
     }
 
@@ -503,22 +501,39 @@ impl Reset {
         Some(())
     }
 
+    /// Makes the instance data as it is now that which is restored, if all else is as it was.
+    pub(super) fn keep_instance_data(&mut self, core: &StoreCore) -> bool {
+        if self.has_grown(core) || !self.is_memory_clean() {
+            return false;
+        }
+        // SAFETY: the instance data, whose guest does not run.
+        let now = unsafe { bytes(self.base - self.pristine.len(), self.pristine.len()) };
+        self.pristine.copy_from_slice(now);
+        true
+    }
+
     /// Whether every byte is as it was at first.
     pub(super) fn is_clean(&self, core: &StoreCore) -> bool {
         let instance = &core.instances[0];
         let Some(window) = &instance.window else {
             return false;
         };
+        let low = window.low();
+        // SAFETY, of both: instance data, and the accessible stack.
+        let (data, stack) = unsafe {
+            (
+                bytes(self.base - self.pristine.len(), self.pristine.len()),
+                zeros(low, self.stack_top - low).is_restored(),
+            )
+        };
+        data == &*self.pristine && stack && self.is_memory_clean()
+    }
+
+    fn is_memory_clean(&self) -> bool {
         let mut is_clean = true;
-        // SAFETY, of all three: instance data, the accessible stack, and the accessible memory.
-        unsafe {
-            is_clean &= bytes(self.base - self.pristine.len(), self.pristine.len()) == &*self.pristine;
-            let low = window.low();
-            is_clean &= zeros(low, self.stack_top - low).is_restored();
-        }
         self.each_segment(self.base..self.memory_end, |segment| {
-            // SAFETY: see above.
-            is_clean &= unsafe { segment.is_restored() };
+            // SAFETY: the accessible memory, whose guest does not run.
+            is_clean = is_clean && unsafe { segment.is_restored() };
         });
         is_clean
     }
@@ -565,11 +580,11 @@ struct Written {
 }
 
 impl Written {
-    fn add(&mut self, page: Range<usize>, size: usize) {
+    fn add(&mut self, page: Range<usize>) {
         self.pages += 1;
         self.too_much |= self.pages > MAX_PAGES;
         match self.memory.last_mut() {
-            Some(last) if page.start - last.end <= JOIN * size => last.end = page.end,
+            Some(last) if last.end == page.start => last.end = page.end,
             _ => self.memory.push(page),
         }
     }
@@ -599,7 +614,7 @@ mod tests {
     fn written(pages: &[usize]) -> Option<Vec<Range<usize>>> {
         let mut written = Written::default();
         for page in pages {
-            written.add(page * PAGE..(page + 1) * PAGE, PAGE);
+            written.add(page * PAGE..(page + 1) * PAGE);
         }
         let ranges = written.into_ranges(PAGE)?.memory;
         Some(ranges.into_iter().map(|r| r.start / PAGE..r.end / PAGE).collect())
@@ -609,7 +624,7 @@ mod tests {
     fn few_ranges_hold_what_was_written() {
         assert_eq!(written(&[]), Some(vec![]));
         assert_eq!(written(&[0, 1, 2]), Some(vec![0..3]));
-        assert_eq!(written(&[0, 3, 7]), Some(vec![0..4, 7..8]));
+        assert_eq!(written(&[0, 2, 3, 7]), Some(vec![0..1, 2..4, 7..8]));
         let far = written(&[0, 10, 20, 25, 35]).expect("little enough");
         assert_eq!(far, [0..1, 10..11, 20..26, 35..36]);
     }

@@ -75,6 +75,18 @@ impl<T: 'static> Parked<T> {
         self.reset.has_mappings
     }
 
+    /// Makes what the instance is after its start function the state that it is brought back to, where
+    /// running that again would come to the same: nothing outside of the instance was involved, and
+    /// nothing changed but instance data.
+    #[cold]
+    fn keep_initialised(&mut self) {
+        let core = &self.store.core;
+        let calls_host = !core.instances[0].functions.is_empty();
+        if !calls_host && self.reset.keep_instance_data(core) {
+            self.init = None;
+        }
+    }
+
     /// Brings the store into its first state. `false` where it cannot be: then it must go.
     #[inline]
     fn clean(&mut self) -> bool {
@@ -134,6 +146,8 @@ impl<T: 'static> Sandbox<T> {
         };
         if let Some(init) = init {
             sandbox.run_init(&init)?;
+            // SAFETY: the sandbox owns it.
+            unsafe { &mut *parked.as_ptr() }.keep_initialised();
         }
         Ok(sandbox)
     }
