@@ -23,6 +23,7 @@ use precast_abi::trap::TrapCode;
 use crate::arch;
 use crate::backtrace;
 use crate::error::Error;
+use crate::instantiate::reserve_first;
 use crate::store::StoreCore;
 use crate::thread::{self, ThreadState};
 use crate::trap::{Backtrace, Trap};
@@ -218,6 +219,7 @@ impl Activation {
         // SAFETY: the host calls this with the store borrowed exclusively; no guest runs.
         let regions = unsafe { &mut *self.regions.get() };
         let index = regions.partition_point(|other| other.start < region.start);
+        reserve_first(regions, 1);
         regions.insert(index, region);
     }
 }

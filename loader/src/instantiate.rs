@@ -159,6 +159,7 @@ pub(crate) fn build(
         stack_top: region.stack_top,
     });
     core.activation.add_region(region);
+    reserve_first(&mut core.instances, 1);
     core.instances.push(InstanceData {
         module: module.clone(),
         slot,
@@ -180,6 +181,13 @@ struct Room {
     capacity: u64,
     /// Bytes that are accessible whatever its length.
     committed: u64,
+}
+
+/// Room for just the first elements: most stores never have more.
+pub(crate) fn reserve_first<V>(list: &mut Vec<V>, count: usize) {
+    if list.is_empty() {
+        list.reserve_exact(count);
+    }
 }
 
 /// What to go back to when an instance cannot be completed.
@@ -423,6 +431,8 @@ fn make_memories(
     let metadata = module.metadata();
     let header = metadata.header();
     let mut memories = imports.memories.clone();
+    let own = header.memories.len - header.imported_memories;
+    reserve_first(&mut core.memories, own as usize);
     for index in header.imported_memories..header.memories.len {
         let record = metadata.memory(index)?;
         let ty = memory_type(&record);
