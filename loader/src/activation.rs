@@ -1,12 +1,13 @@
-//! The activation record: what belongs to running one store's guests, and the way in and out.
+//! The activation record: what belongs to running one store's guests.
 //!
 //! # Safety
 //!
 //! This file holds unsafe code. An [`Activation`] is shared between the thread that runs the
 //! store's guests, that thread's signal handler, the assembly in [`crate::arch`], and interrupt
-//! handles on other threads. The rule: other threads touch `exit.killed` and `thread` only (both
-//! atomic); everything else belongs to whoever has the store exclusively, and to the signal
-//! handler only while guest code of this store is what it interrupted.
+//! handles on other threads. The rule: other threads touch `exit`, `guest_fp` and `event` only (the
+//! first two atomic, the third with a lock of its own); everything else belongs to whoever has the
+//! store exclusively, and to the signal handler only while this store's guest, or a host function
+//! that it called, is what it interrupted.
 #![allow(
     unsafe_code,
     reason = "activation records are shared with assembly and signal handlers"
@@ -15,20 +16,15 @@
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use precast_abi::trap::TrapCode;
 
-use crate::arch;
-use crate::backtrace;
 use crate::error::Error;
+use crate::interrupt::Event;
 use crate::store::StoreCore;
-use crate::thread::{self, ThreadState};
-use crate::trap::{Backtrace, Trap};
-use crate::value;
 
-/// `guest_fp` of an activation whose store runs no guest.
+/// `guest_fp` of an activation whose store runs no guest. Frame pointers are even.
 pub(crate) const IDLE: usize = 1;
 
 /// What a trap leaves behind for whoever entered the guest.
@@ -45,14 +41,79 @@ pub(crate) struct Landing {
     pub(crate) code: u32,
 }
 
-/// Reasons to leave the guest at the next chance; read as one 32-bit word by the crossings.
-#[repr(C, align(4))]
-pub(crate) struct Exit {
+/// Reasons to leave the guest at the next chance, and whose they are.
+///
+/// One 64-bit word. The lowest byte holds the reasons, and is what the crossings look at; the
+/// others count the users that the record has had, so that a request meant for one of them
+/// never reaches the next.
+#[repr(transparent)]
+pub(crate) struct Exit(AtomicU64);
+
+/// A bit of [`Exit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reason(u8);
+
+impl Reason {
     /// Stopped from outside, for good.
-    pub(crate) killed: AtomicU8,
-    /// A host function failed: see [`Activation::pending`].
-    pub(crate) pending: AtomicU8,
-    zero: [u8; 2],
+    pub(crate) const KILLED: Reason = Reason(1);
+    /// A host function failed: see [`Activation::fail`].
+    pub(crate) const PENDING: Reason = Reason(1 << 1);
+}
+
+/// Which user of an activation record is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
+/// How a user of an activation record stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Its guests may run.
+    Runs,
+    /// They are to stop.
+    Stopped,
+    /// There is another user by now.
+    Over,
+}
+
+const GENERATION_SHIFT: u32 = 8;
+
+impl Exit {
+    const fn new() -> Exit {
+        Exit(AtomicU64::new(0))
+    }
+
+    pub(crate) fn has(&self, reason: Reason) -> bool {
+        self.0.load(Ordering::Acquire) & u64::from(reason.0) != 0
+    }
+
+    fn generation(&self) -> Generation {
+        Generation(self.0.load(Ordering::Acquire) >> GENERATION_SHIFT)
+    }
+
+    fn set(&self, reason: Reason) {
+        self.0.fetch_or(reason.0.into(), Ordering::SeqCst);
+    }
+
+    fn clear(&self, reason: Reason) {
+        self.0.fetch_and(!u64::from(reason.0), Ordering::SeqCst);
+    }
+
+    /// Sets it for `generation`; `false` where that is over.
+    fn set_for(&self, generation: Generation, reason: Reason) -> bool {
+        let set = |word: u64| {
+            (word >> GENERATION_SHIFT == generation.0).then_some(word | u64::from(reason.0))
+        };
+        (self.0)
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, set)
+            .is_ok()
+    }
+
+    /// The next generation begins, without any reason to leave.
+    fn renew(&self) {
+        let next = (self.0.load(Ordering::Relaxed) >> GENERATION_SHIFT) + 1;
+        // What another thread has set meanwhile was meant for the generation that ends here.
+        self.0.store(next << GENERATION_SHIFT, Ordering::Release);
+    }
 }
 
 /// One contiguous slot of an instance, as the signal handler and backtraces need to know it.
@@ -86,24 +147,27 @@ pub(crate) enum Pending {
 pub(crate) struct Activation {
     /// The host's stack pointer to return to, when a guest runs or has called out.
     pub(crate) host_sp: Cell<usize>,
-    /// 0 while guest code runs; the guest's frame pointer while it has called out; [`IDLE`].
+    /// 0 while guest code runs; the guest's frame pointer while it has called out; odd when there
+    /// is none.
     pub(crate) guest_fp: AtomicUsize,
     pub(crate) exit: Exit,
-    /// The thread that entered last, as the kernel numbers it; 0 where no guest runs.
-    pub(crate) thread: AtomicU32,
+    /// How often guests have called host functions.
+    pub(crate) host_calls: Cell<u64>,
     pub(crate) landing: Cell<Landing>,
     core: Cell<*mut StoreCore>,
     /// Frame pointers of the guest code that waits for nested entries, outermost first. The
     /// innermost of them is `guest_fp` while the nested guest has called out itself.
     outer: UnsafeCell<Vec<usize>>,
-    pub(crate) pending: UnsafeCell<Option<Pending>>,
+    /// How many there are in `outer`, for the signal handler.
+    depth: AtomicU32,
+    pending: UnsafeCell<Option<Pending>>,
     /// Ascending. Changed only by the host, never while guest code of the store runs.
     pub(crate) regions: UnsafeCell<Vec<Region>>,
     /// Raised when killed, for host functions that block.
-    pub(crate) event: crate::interrupt::Event,
+    pub(crate) event: Event,
 }
 
-// SAFETY: the file's rule says which fields other threads use, and those are atomic.
+// SAFETY: the file's rule says which fields other threads use, and those are atomic or locked.
 unsafe impl Send for Activation {}
 // SAFETY: as above.
 unsafe impl Sync for Activation {}
@@ -113,18 +177,15 @@ impl Activation {
         Activation {
             host_sp: Cell::new(0),
             guest_fp: AtomicUsize::new(IDLE),
-            exit: Exit {
-                killed: AtomicU8::new(0),
-                pending: AtomicU8::new(0),
-                zero: [0; 2],
-            },
-            thread: AtomicU32::new(0),
+            exit: Exit::new(),
+            host_calls: Cell::new(0),
             landing: Cell::new(Landing::default()),
             core: Cell::new(std::ptr::null_mut()),
             outer: UnsafeCell::new(Vec::new()),
+            depth: AtomicU32::new(0),
             pending: UnsafeCell::new(None),
             regions: UnsafeCell::new(Vec::new()),
-            event: crate::interrupt::Event::new(),
+            event: Event::new(),
         }
     }
 
@@ -141,22 +202,72 @@ impl Activation {
         unsafe { NonNull::new_unchecked(self.core.get()) }
     }
 
+    /// Makes the record fit for the next user of a store: whatever the one before asked for or left
+    /// behind is gone, and interrupt handles of before reach nobody. The store must be the caller's
+    /// exclusively, and run no guest. Keeps the regions.
+    ///
+    /// A system call only where something has waited for the event and it was raised.
+    #[allow(dead_code, reason = "for stores that are used again")]
+    #[inline]
+    pub(crate) fn renew(&self) {
+        debug_assert!(self.guest_fp.load(Ordering::Relaxed) & 1 == 1);
+        self.event.renew(|| self.exit.renew());
+        self.guest_fp.store(IDLE, Ordering::Relaxed);
+        self.host_calls.set(0);
+        self.landing.set(Landing::default());
+        // SAFETY: the caller has the store, which runs no guest.
+        let pending = unsafe { &mut *self.pending.get() };
+        if pending.is_some() {
+            *pending = None;
+        }
+        debug_assert_eq!(self.depth.load(Ordering::Relaxed), 0);
+    }
+
+    /// The user that the record has now.
+    pub(crate) fn generation(&self) -> Generation {
+        self.exit.generation()
+    }
+
+    /// How `generation` stands.
+    pub(crate) fn standing(&self, generation: Generation) -> Standing {
+        // One load: what is read of the next user says nothing of this one.
+        let word = self.exit.0.load(Ordering::Acquire);
+        if word >> GENERATION_SHIFT != generation.0 {
+            Standing::Over
+        } else if word & u64::from(Reason::KILLED.0) != 0 {
+            Standing::Stopped
+        } else {
+            Standing::Runs
+        }
+    }
+
     /// Whether the store's guests were stopped from outside.
     pub(crate) fn is_killed(&self) -> bool {
-        self.exit.killed.load(Ordering::Acquire) != 0
+        self.exit.has(Reason::KILLED)
+    }
+
+    /// Stops the guests of `generation` at their next crossing, and raises the event. `false` where
+    /// that user is gone.
+    pub(crate) fn kill(&self, generation: Generation) -> bool {
+        self.event
+            .raise_if(|| self.exit.set_for(generation, Reason::KILLED))
     }
 
     /// Makes the guest be left with `pending` when the host function or runtime function that
     /// calls this returns.
+    #[cold]
     pub(crate) fn fail(&self, pending: Pending) {
         // SAFETY: host code of this store's thread calls this; no one else looks at the field.
         unsafe { *self.pending.get() = Some(pending) };
-        self.exit.pending.store(1, Ordering::Relaxed);
+        self.exit.set(Reason::PENDING);
     }
 
     /// Takes what [`Activation::fail`] left.
     pub(crate) fn take_pending(&self) -> Option<Pending> {
-        self.exit.pending.store(0, Ordering::Relaxed);
+        if !self.exit.has(Reason::PENDING) {
+            return None;
+        }
+        self.exit.clear(Reason::PENDING);
         // SAFETY: as in `fail`.
         unsafe { (*self.pending.get()).take() }
     }
@@ -170,6 +281,27 @@ impl Activation {
     pub(crate) fn outer_frames(&self) -> Vec<usize> {
         // SAFETY: host code of this store's thread calls this.
         unsafe { (*self.outer.get()).clone() }
+    }
+
+    /// How many entries wait for another.
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// The guest code at `fp` waits for an entry.
+    pub(crate) fn push_outer(&self, fp: usize) {
+        // SAFETY: host code of this store's thread calls this; no one else looks at the vector.
+        let outer = unsafe { &mut *self.outer.get() };
+        outer.push(fp);
+        self.depth.store(outer.len() as u32, Ordering::Relaxed);
+    }
+
+    /// That entry is over.
+    pub(crate) fn pop_outer(&self) {
+        // SAFETY: as in `push_outer`.
+        let outer = unsafe { &mut *self.outer.get() };
+        outer.pop();
+        self.depth.store(outer.len() as u32, Ordering::Relaxed);
     }
 
     /// The slot that holds `address`, its guards included.
@@ -190,225 +322,4 @@ impl Activation {
         let index = regions.partition_point(|other| other.start < region.start);
         regions.insert(index, region);
     }
-}
-
-/// A guest function ready to be called.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    /// The object's stub that unpacks arguments, see [`precast_abi::object::TypeRecord`].
-    pub(crate) stub: usize,
-    /// Hidden parameter.
-    pub(crate) context: usize,
-    /// Entry point.
-    pub(crate) code: usize,
-    /// Upper end of the stack to run on.
-    pub(crate) stack_top: usize,
-}
-
-/// Calls a guest function: arguments and results in `values`.
-///
-/// # Safety
-///
-/// `core` must be a store that the caller has exclusively, with no reference into it alive;
-/// `entry` a function of an instance in it; and `values` as many cells as its type needs, the
-/// arguments of the right types.
-#[inline(always)]
-pub(crate) unsafe fn invoke(
-    core: NonNull<StoreCore>,
-    entry: &Entry,
-    values: *mut value::Cell,
-) -> Result<(), Error> {
-    // SAFETY: the caller has the store; the activation lives as long, behind an `Arc`.
-    let activation: &Activation = unsafe { &*Arc::as_ptr(&(*core.as_ptr()).activation) };
-    let nested = activation.guest_fp.load(Ordering::Relaxed) != IDLE;
-    let status = thread::with(|thread| {
-        if nested || arch::stack_pointer() < thread.host_limit.get() {
-            // SAFETY: the caller's promise.
-            return unsafe { invoke_with_care(activation, thread, entry, values) };
-        }
-        let outer = arch::Outer {
-            host_sp: 0,
-            guest_fp: IDLE,
-        };
-        // SAFETY: the caller vouches for `entry` and `values`; no guest is on the stack; the
-        // thread is prepared.
-        let status = unsafe { enter(activation, thread, entry, entry.stack_top, outer, values) };
-        activation.thread.store(0, Ordering::Relaxed);
-        status
-    });
-    if status == arch::RETURNED {
-        Ok(())
-    } else {
-        Err(landed(activation, status))
-    }
-}
-
-/// As [`invoke`], for a function whose parameters are integers or references and travel in
-/// registers: `ints` begins with them, and the result is left in registers or, as an integer,
-/// taken from `values` where there is one.
-///
-/// # Safety
-///
-/// As [`invoke`], and `ints` must begin with what `values` holds.
-#[inline(always)]
-pub(crate) unsafe fn invoke_direct(
-    core: NonNull<StoreCore>,
-    entry: &Entry,
-    ints: [u64; arch::DIRECT_PARAMS],
-    values: *mut value::Cell,
-    has_result: bool,
-) -> Result<(u64, f64), Error> {
-    // SAFETY: the caller has the store; the activation lives as long, behind an `Arc`.
-    let activation: &Activation = unsafe { &*Arc::as_ptr(&(*core.as_ptr()).activation) };
-    let nested = activation.guest_fp.load(Ordering::Relaxed) != IDLE;
-    let returned = thread::with(|thread| {
-        if nested || arch::stack_pointer() < thread.host_limit.get() {
-            // SAFETY: the caller's promise; a function that returned has written its result.
-            unsafe {
-                let status = invoke_with_care(activation, thread, entry, values);
-                let wrote = has_result && status == arch::RETURNED;
-                let bits = if wrote { (*values).0[0] } else { 0 };
-                return arch::Returned {
-                    status,
-                    int: bits,
-                    float: f64::from_bits(bits),
-                };
-            }
-        }
-        let current = thread.current.replace(activation);
-        activation.thread.store(thread.id.get(), Ordering::Relaxed);
-        // SAFETY: the caller vouches for `entry` and `ints`; no guest is on the stack; the thread
-        // is prepared, and the activation has just become current.
-        let returned = unsafe { arch::enter_direct(activation, entry, ints) };
-        thread.current.set(current);
-        activation.thread.store(0, Ordering::Relaxed);
-        returned
-    });
-    if returned.status == arch::RETURNED {
-        Ok((returned.int, returned.float))
-    } else {
-        Err(landed(activation, returned.status))
-    }
-}
-
-/// # Safety
-///
-/// As [`invoke`]; `stack_top` must be the upper end of an accessible guest stack that no other
-/// frame uses, and the thread prepared.
-#[inline(always)]
-unsafe fn enter(
-    activation: &Activation,
-    thread: &ThreadState,
-    entry: &Entry,
-    stack_top: usize,
-    outer: arch::Outer,
-    values: *mut value::Cell,
-) -> u64 {
-    let current = thread.current.replace(activation);
-    activation.thread.store(thread.id.get(), Ordering::Relaxed);
-    // SAFETY: the caller's promise; the activation has just become current.
-    let status = unsafe {
-        let Entry {
-            stub,
-            context,
-            code,
-            ..
-        } = *entry;
-        arch::enter(activation, stub, context, code, values, stack_top, outer)
-    };
-    thread.current.set(current);
-    status
-}
-
-/// The first entry of a thread, one near the end of its stack, and one from within a host function
-/// that a guest of the same store has called.
-///
-/// # Safety
-///
-/// As [`invoke`].
-#[cold]
-#[inline(never)]
-unsafe fn invoke_with_care(
-    activation: &Activation,
-    thread: &ThreadState,
-    entry: &Entry,
-    values: *mut value::Cell,
-) -> u64 {
-    let outer_fp = activation.guest_fp.load(Ordering::Relaxed);
-    let nested = outer_fp != IDLE;
-    let stack_top = match thread.check_host_stack() {
-        Ok(()) if nested => nested_stack(activation, outer_fp),
-        Ok(()) => Ok(entry.stack_top),
-        Err(thread::HostStackUsedUp) => {
-            let backtrace = backtrace::of_callers(activation, outer_fp);
-            Err(Trap::new(TrapCode::StackOverflow, backtrace).into())
-        }
-    };
-    let stack_top = match stack_top {
-        Ok(stack_top) => stack_top,
-        Err(error) => {
-            activation.fail(Pending::Error(error));
-            return arch::LEFT;
-        }
-    };
-    let outer = arch::Outer {
-        host_sp: activation.host_sp.get(),
-        guest_fp: outer_fp,
-    };
-    // SAFETY: the caller vouches for `entry` and `values`; the stack was chosen, and the thread
-    // prepared, above.
-    let status = unsafe { enter(activation, thread, entry, stack_top, outer, values) };
-    if nested {
-        nested_done(activation);
-    } else {
-        activation.thread.store(0, Ordering::Relaxed);
-    }
-    status
-}
-
-/// Where on the guest stack a call from within a host function may go on.
-fn nested_stack(activation: &Activation, outer_fp: usize) -> Result<usize, Error> {
-    /// What a call needs at the very least, so that the entry itself does not overflow.
-    const ROOM: usize = 4096;
-    let top = (outer_fp - 16) & !15;
-    let used_up = || Error::Trap(Trap::new(TrapCode::StackOverflow, Backtrace::default()));
-    let region = activation.region_of(outer_fp).ok_or_else(used_up)?;
-    // SAFETY: the store lives as long as its activation is entered; the field never changes.
-    let max_depth = unsafe { (*activation.core().as_ptr()).options.max_nesting };
-    // SAFETY: host code of this store's thread runs this; no one else looks at the vector.
-    let outer = unsafe { &mut *activation.outer.get() };
-    if top - region.stack.min(top) < ROOM || outer.len() >= max_depth as usize {
-        let backtrace = backtrace::of_callers(activation, outer_fp);
-        return Err(Trap::new(TrapCode::StackOverflow, backtrace).into());
-    }
-    outer.push(outer_fp);
-    Ok(top)
-}
-
-fn nested_done(activation: &Activation) {
-    // SAFETY: as in `nested_stack`.
-    unsafe { (*activation.outer.get()).pop() };
-}
-
-/// Turns what the guest left behind into an error, or resumes a host function's panic.
-#[cold]
-fn landed(activation: &Activation, status: u64) -> Error {
-    if status == arch::TRAPPED {
-        let landing = activation.landing.get();
-        let code = u8::try_from(landing.code).ok().and_then(TrapCode::from_u8);
-        let backtrace = backtrace::of_landing(activation, landing);
-        // The codes come from the compiler's own tables; one of a later ABI is still a trap.
-        return Trap::new(code.unwrap_or(TrapCode::Unreachable), backtrace).into();
-    }
-    let code = match activation.take_pending() {
-        Some(Pending::Error(error)) => return error,
-        Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
-        Some(Pending::Trap(code)) => code,
-        None => TrapCode::Interrupted,
-    };
-    Trap::new(
-        code,
-        backtrace::of_landing(activation, activation.landing.get()),
-    )
-    .into()
 }

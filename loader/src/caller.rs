@@ -99,7 +99,7 @@ impl<'a, T: 'static> Caller<'a, T> {
     /// If the process has no descriptor left.
     pub fn interrupt_descriptor(&self) -> io::Result<BorrowedFd<'_>> {
         let activation = &self.store.core().activation;
-        activation.event.descriptor(activation)
+        (activation.event).descriptor(|| activation.standing(activation.generation()))
     }
 
     /// A handle with which any thread can stop the guests of this store.
@@ -114,7 +114,7 @@ impl<'a, T: 'static> Caller<'a, T> {
             .guest_fp
             .load(std::sync::atomic::Ordering::Relaxed)
         {
-            crate::activation::IDLE => Backtrace::default(),
+            fp if fp & 1 == 1 => Backtrace::default(),
             fp => backtrace::of_callers(activation, fp),
         }
     }

@@ -69,7 +69,7 @@ fn install_one(slot: usize, signal: libc::c_int, handler: Handler) {
 }
 
 extern "C" fn after_fork() {
-    thread::with(thread::ThreadState::renumber);
+    thread::after_fork();
 }
 
 /// What a fault means.
@@ -105,7 +105,7 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
     if range.is_none() && !arch::is_crossing(pc) {
         return Verdict::NotOurs;
     }
-    let current = thread::with(|thread| thread.current.get());
+    let current = thread::record().current.load(Ordering::Relaxed);
     // SAFETY: an activation that is current on this thread is entered, so it lives.
     let Some(activation) = (unsafe { current.as_ref() }) else {
         return Verdict::NotOurs;
@@ -186,7 +186,7 @@ extern "C" fn on_interrupt(
     }
     // SAFETY: queued signals have a value.
     let ticket = unsafe { info_ref.si_value() }.sival_ptr as u64;
-    let current = thread::with(|thread| thread.current.get());
+    let current = thread::record().current.load(Ordering::Relaxed);
     // SAFETY: an activation that is current on this thread is entered, so it lives.
     let Some(activation) = (unsafe { current.as_ref() }) else {
         return interrupt::answer(ticket);

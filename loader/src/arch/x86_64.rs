@@ -4,8 +4,10 @@
 //!
 //! This file holds unsafe code: assembly that switches stacks. Invariants:
 //! - `enter` saves `rbp` and `rbx` on the host's stack and leaves the stack pointer in
-//!   `Activation::host_sp`; every way out restores from there. Other callee-saved registers hold
-//!   anything after a trap: the inline assembly that calls `enter` says so.
+//!   `Activation::host_sp`; a trap restores from there. Other callee-saved registers hold anything
+//!   after a trap: the inline assembly that calls `enter` says so.
+//! - The guest's return finds the host's frame in the two words that `enter` leaves at the top of the guest's stack,
+//!   and by nothing else: who resumes a guest from another frame writes that frame there.
 //! - While guest code runs, `guest_fp` is 0. It is cleared *before* the exit word is read, and set
 //!   *before* the host's stack is taken: so a signal that finds it not 0 knows that the word will
 //!   be read before guest code goes on.
@@ -13,13 +15,11 @@
 //!   on whichever stack: unwinders pass through with `CFA = rbp + 16`.
 //!
 //! ```text
-//! host stack, after `enter`'s prologue        guest stack, in a crossing to the host
-//!   return address                              return address into guest code
-//!   rbp          ◄── rbp                        guest's rbp   ◄── rbp, guest_fp
-//!   rbx                                         activation    ◄── rsp before the switch
-//!   host_sp of the entry around this one
-//!   guest_fp of the entry around this one
-//!   activation   ◄── rsp, host_sp
+//! host stack, in `enter` and below           guest stack                      in a crossing
+//!   return address                             activation                       return address into guest code
+//!   rbp          ◄── frame                     frame        ◄── rbp             guest's rbp  ◄── rbp, guest_fp
+//!   rbx          ◄── host_sp                   return address into `enter`
+//!   activation, in a crossing                  … the guest's frames …
 //! ```
 #![allow(
     unsafe_code,
@@ -33,7 +33,8 @@ use precast_abi::instance::InstanceHeader;
 use precast_abi::runtime::RuntimeFn;
 
 use super::{LEFT, RETURNED, TRAPPED};
-use crate::activation::{Activation, Entry, IDLE, Landing};
+use crate::activation::{Activation, IDLE, Landing};
+use crate::entry::Entry;
 use crate::host::record::HostRecord;
 use crate::runtime;
 use crate::value;
@@ -45,9 +46,8 @@ global_asm!(
     ".globl precast_crossings_start",
     "precast_crossings_start:",
 
-    // enter(activation, stub, context, code, values, stack_top) -> status, and in r10 and r11 the
-    // host_sp and guest_fp to restore. That they are not loaded here saves a first entry from
-    // waiting for what the one before it stored.
+    // enter(activation, stub, context, code, values, stack_top) -> status. The guest's result is in
+    // `values` then.
     ".hidden precast_enter",
     ".globl precast_enter",
     ".type precast_enter, @function",
@@ -61,24 +61,27 @@ global_asm!(
     ".cfi_def_cfa_register rbp",
     "push rbx",
     ".cfi_offset rbx, -24",
-    "push r10",
-    "push r11",
-    "push rdi",
     "mov [rdi + {host_sp}], rsp",
     "mov qword ptr [rdi + {guest_fp}], 0",
-    "cmp dword ptr [rdi + {exit}], 0",
+    "cmp byte ptr [rdi + {exit}], 0",
     "jne 3f",
+    "mov rsp, r9",
+    "push rdi",
+    "push rbp",
+    "mov rbp, rsp",
+    ".cfi_remember_state",
+    // CFA = *rbp + 16
+    ".cfi_escape 0x0f, 5, 0x76, 0, 0x06, 0x23, 16",
     "mov rax, rsi",
     "mov rdi, rdx",
     "mov rsi, rcx",
     "mov rdx, r8",
-    "mov rsp, r9",
     "call rax",
-    "mov rdi, [rbp - 32]",
-    "mov rcx, [rbp - 24]",
-    "mov rdx, [rbp - 16]",
-    "mov [rdi + {guest_fp}], rcx",
-    "mov [rdi + {host_sp}], rdx",
+    "pop rbp",
+    ".cfi_restore_state",
+    "pop r11",
+    "mov rbx, [rbp - 8]",
+    "mov qword ptr [r11 + {guest_fp}], {idle}",
     "mov eax, {returned}",
     "mov rsp, rbp",
     "pop rbp",
@@ -93,27 +96,28 @@ global_asm!(
     "mov qword ptr [rdi + {landing_pc}], 0",
     "mov qword ptr [rdi + {landing_fp}], 0",
     "mov eax, {left}",
-    // Every way out but the return of the guest function ends here, with the status in eax and
-    // rsp as host_sp says.
+    // Every way out but the return of the guest function ends here, with the activation in rdi, the
+    // status in eax and rsp as host_sp says.
     ".hidden precast_land",
     "precast_land:",
+    ".cfi_def_cfa rsp, 24",
     "mov edx, eax",
-    "pop rdi",
-    "pop qword ptr [rdi + {guest_fp}]",
-    "pop qword ptr [rdi + {host_sp}]",
+    "mov qword ptr [rdi + {guest_fp}], {idle}",
     "pop rbx",
+    ".cfi_def_cfa_offset 16",
     "pop rbp",
-    ".cfi_def_cfa rsp, 8",
+    ".cfi_def_cfa_offset 8",
     "ret",
     ".cfi_endproc",
     ".size precast_enter, . - precast_enter",
 
-    // As `enter`, for a first entry of a function whose parameters are integers in registers: those
-    // as the function takes them, the others in rax (stack_top), r10 (code) and r11 (activation).
-    // The result stays where it is; the status comes in rdx.
+    // As `enter`, of a function whose parameters are integers in registers: those as the function
+    // takes them, the others in rax (stack_top), r10 (code) and r11 (activation). The result stays
+    // where it is; the status comes in rdx.
     ".hidden precast_enter_direct",
     ".globl precast_enter_direct",
     ".type precast_enter_direct, @function",
+    ".p2align 5",
     "precast_enter_direct:",
     ".cfi_startproc",
     ".cfi_signal_frame",
@@ -124,16 +128,20 @@ global_asm!(
     ".cfi_def_cfa_register rbp",
     "push rbx",
     ".cfi_offset rbx, -24",
-    "push 0",
-    "push {idle}",
-    "push r11",
     "mov [r11 + {host_sp}], rsp",
     "mov qword ptr [r11 + {guest_fp}], 0",
-    "cmp dword ptr [r11 + {exit}], 0",
+    "cmp byte ptr [r11 + {exit}], 0",
     "jne 4b",
     "mov rsp, rax",
+    "push r11",
+    "push rbp",
+    "mov rbp, rsp",
+    ".cfi_remember_state",
+    ".cfi_escape 0x0f, 5, 0x76, 0, 0x06, 0x23, 16",
     "call r10",
-    "mov r11, [rbp - 32]",
+    "pop rbp",
+    ".cfi_restore_state",
+    "pop r11",
     "mov qword ptr [r11 + {guest_fp}], {idle}",
     "mov edx, {returned}",
     "mov rsp, rbp",
@@ -171,11 +179,12 @@ global_asm!(
     ".cfi_endproc",
     ".size precast_trap, . - precast_trap",
 
-    // A crossing from guest to host. `load` leaves the activation in r11.
-    ".macro precast_crossing name, activation, target:vararg",
+    // A crossing from guest to host. The hidden parameter, in rdi, leads to the activation.
+    ".macro precast_crossing name, activation, calls, target:vararg",
     ".hidden \\name",
     ".globl \\name",
     ".type \\name, @function",
+    ".p2align 5",
     "\\name:",
     ".cfi_startproc",
     ".cfi_signal_frame",
@@ -185,13 +194,16 @@ global_asm!(
     "mov rbp, rsp",
     ".cfi_def_cfa_register rbp",
     "mov r11, [rdi + \\activation]",
-    "push r11",
     "mov [r11 + {guest_fp}], rbp",
+    ".if \\calls",
+    "add qword ptr [r11 + {host_calls}], \\calls",
+    ".endif",
     "mov rsp, [r11 + {host_sp}]",
+    "push r11",
     "call \\target",
-    "mov r11, [rbp - 8]",
+    "pop r11",
     "mov qword ptr [r11 + {guest_fp}], 0",
-    "cmp dword ptr [r11 + {exit}], 0",
+    "cmp byte ptr [r11 + {exit}], 0",
     "jne precast_left",
     "mov rsp, rbp",
     "pop rbp",
@@ -201,18 +213,18 @@ global_asm!(
     ".size \\name, . - \\name",
     ".endm",
 
-    "precast_crossing precast_host_registers, {host_activation}, qword ptr [rdi + {call_registers}]",
-    "precast_crossing precast_host_array, {host_activation}, qword ptr [rdi + {call_array}]",
-    "precast_crossing precast_rt_memory_grow, -{activation}, {memory_grow}",
-    "precast_crossing precast_rt_memory_copy, -{activation}, {memory_copy}",
-    "precast_crossing precast_rt_memory_fill, -{activation}, {memory_fill}",
-    "precast_crossing precast_rt_memory_init, -{activation}, {memory_init}",
-    "precast_crossing precast_rt_data_drop, -{activation}, {data_drop}",
-    "precast_crossing precast_rt_table_grow, -{activation}, {table_grow}",
-    "precast_crossing precast_rt_table_fill, -{activation}, {table_fill}",
-    "precast_crossing precast_rt_table_copy, -{activation}, {table_copy}",
-    "precast_crossing precast_rt_table_init, -{activation}, {table_init}",
-    "precast_crossing precast_rt_elem_drop, -{activation}, {elem_drop}",
+    "precast_crossing precast_host_registers, {host_activation}, 1, qword ptr [rdi + {call_registers}]",
+    "precast_crossing precast_host_array, {host_activation}, 1, qword ptr [rdi + {call_array}]",
+    "precast_crossing precast_rt_memory_grow, -{activation}, 0, {memory_grow}",
+    "precast_crossing precast_rt_memory_copy, -{activation}, 0, {memory_copy}",
+    "precast_crossing precast_rt_memory_fill, -{activation}, 0, {memory_fill}",
+    "precast_crossing precast_rt_memory_init, -{activation}, 0, {memory_init}",
+    "precast_crossing precast_rt_data_drop, -{activation}, 0, {data_drop}",
+    "precast_crossing precast_rt_table_grow, -{activation}, 0, {table_grow}",
+    "precast_crossing precast_rt_table_fill, -{activation}, 0, {table_fill}",
+    "precast_crossing precast_rt_table_copy, -{activation}, 0, {table_copy}",
+    "precast_crossing precast_rt_table_init, -{activation}, 0, {table_init}",
+    "precast_crossing precast_rt_elem_drop, -{activation}, 0, {elem_drop}",
 
     // The exit word was not 0 when a crossing came back: activation in r11.
     "precast_left:",
@@ -222,6 +234,7 @@ global_asm!(
     ".cfi_offset rbp, -16",
     "mov qword ptr [r11 + {landing_pc}], 0",
     "mov [r11 + {landing_fp}], rbp",
+    "mov rdi, r11",
     "mov rsp, [r11 + {host_sp}]",
     "mov eax, {left}",
     "jmp precast_land",
@@ -234,6 +247,7 @@ global_asm!(
     host_sp = const offset_of!(Activation, host_sp),
     guest_fp = const offset_of!(Activation, guest_fp),
     exit = const offset_of!(Activation, exit),
+    host_calls = const offset_of!(Activation, host_calls),
     landing_pc = const offset_of!(Activation, landing) + offset_of!(Landing, pc),
     landing_fp = const offset_of!(Activation, landing) + offset_of!(Landing, fp),
     landing_code = const offset_of!(Activation, landing) + offset_of!(Landing, code),
@@ -282,32 +296,20 @@ unsafe extern "C" {
     fn precast_rt_elem_drop();
 }
 
-/// What an activation goes back to when an entry ends.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Outer {
-    /// `host_sp` of the entry around this one; anything if there is none.
-    pub(crate) host_sp: usize,
-    /// `guest_fp` of the guest that waits for this entry.
-    pub(crate) guest_fp: usize,
-}
-
 /// Enters the guest. Returns [`RETURNED`], [`TRAPPED`] or [`LEFT`].
 ///
 /// # Safety
 ///
-/// `stub` must be an entry stub of a mapped object for the type of the function at `code`, whose
-/// hidden parameter is `context`; `values` must hold its arguments and have room for its results;
-/// `stack_top` must be aligned to 16 bytes and end an accessible stack. The activation must be that
-/// of the store of the function, and current on this thread.
+/// `entry` must be of a function in the activation's store, with an entry stub for its type, both
+/// in mapped objects; `values` must hold its arguments and have room for its results; `stack_top`
+/// must be aligned to 16 bytes and end an accessible guest stack that is not in use above it. The
+/// activation must be current on this thread.
 #[inline(always)]
 pub(crate) unsafe fn enter(
     activation: &Activation,
-    stub: usize,
-    context: usize,
-    code: usize,
-    values: *mut value::Cell,
+    entry: &Entry,
     stack_top: usize,
-    outer: Outer,
+    values: *mut value::Cell,
 ) -> u64 {
     let status;
     // SAFETY: the caller's promise is what the assembly asks for. It keeps rbx and rbp; guest code
@@ -317,13 +319,11 @@ pub(crate) unsafe fn enter(
             "call {enter}",
             enter = sym precast_enter,
             inlateout("rdi") activation as *const Activation => _,
-            inlateout("rsi") stub => _,
-            inlateout("rdx") context => _,
-            inlateout("rcx") code => _,
+            inlateout("rsi") entry.stub => _,
+            inlateout("rdx") entry.context => _,
+            inlateout("rcx") entry.code => _,
             inlateout("r8") values => _,
             inlateout("r9") stack_top => _,
-            inlateout("r10") outer.host_sp => _,
-            inlateout("r11") outer.guest_fp => _,
             lateout("rax") status,
             lateout("r12") _,
             lateout("r13") _,

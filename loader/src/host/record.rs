@@ -19,6 +19,7 @@ use precast_abi::instance::{FuncRef, MemoryDef};
 
 use crate::activation::{Activation, Pending};
 use crate::arch;
+use crate::entry;
 use crate::error::Error;
 use crate::store::{StoreCore, StoreMut};
 use crate::types::FuncType;
@@ -181,7 +182,7 @@ impl HostRecord {
         // SAFETY: the caller's promise is what `call_values` asks for.
         unsafe { (this.as_ref().call_values)(this.as_ptr(), values) };
         // SAFETY: the store lives; the function has returned and holds nothing of it.
-        let activation = unsafe { &*Arc::as_ptr(&(*core.as_ptr()).activation) };
+        let activation = unsafe { entry::activation(core) };
         match activation.take_pending() {
             None => Ok(()),
             Some(Pending::Error(error)) => Err(error),
