@@ -16,16 +16,28 @@
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use precast_abi::trap::TrapCode;
 
+use crate::arch;
 use crate::error::Error;
 use crate::interrupt::Event;
+use crate::limits::TimeLimits;
 use crate::store::StoreCore;
+use crate::suspend::Suspend;
+use crate::trap::Interruption;
+use crate::types::FuncType;
+use crate::value;
 
 /// `guest_fp` of an activation whose store runs no guest. Frame pointers are even.
 pub(crate) const IDLE: usize = 1;
+
+/// As [`IDLE`], where entries have to mind limits of time.
+pub(crate) const LIMITED: usize = 3;
+
+/// As [`IDLE`], where a guest is suspended.
+pub(crate) const SUSPENDED: usize = 5;
 
 /// What a trap leaves behind for whoever entered the guest.
 #[repr(C)]
@@ -58,6 +70,10 @@ impl Reason {
     pub(crate) const KILLED: Reason = Reason(1);
     /// A host function failed: see [`Activation::fail`].
     pub(crate) const PENDING: Reason = Reason(1 << 1);
+    /// A limit of time was reached; ends with the outermost entry.
+    pub(crate) const STOPPED: Reason = Reason(1 << 2);
+    /// The time slice is used up; never while there are nested entries.
+    pub(crate) const SLICE: Reason = Reason(1 << 3);
 }
 
 /// Which user of an activation record is meant.
@@ -69,8 +85,10 @@ pub(crate) struct Generation(u64);
 pub(crate) enum Standing {
     /// Its guests may run.
     Runs,
-    /// They are to stop.
-    Stopped,
+    /// They are to stop, this time.
+    Stopping,
+    /// They are to stop, for good.
+    Killed,
     /// There is another user by now.
     Over,
 }
@@ -90,11 +108,11 @@ impl Exit {
         Generation(self.0.load(Ordering::Acquire) >> GENERATION_SHIFT)
     }
 
-    fn set(&self, reason: Reason) {
+    pub(crate) fn set(&self, reason: Reason) {
         self.0.fetch_or(reason.0.into(), Ordering::SeqCst);
     }
 
-    fn clear(&self, reason: Reason) {
+    pub(crate) fn clear(&self, reason: Reason) {
         self.0.fetch_and(!u64::from(reason.0), Ordering::SeqCst);
     }
 
@@ -140,6 +158,18 @@ pub(crate) enum Pending {
     Panic(Box<dyn Any + Send>),
     /// A runtime function traps.
     Trap(TrapCode),
+    /// It will answer later.
+    Suspend(Waiting),
+}
+
+/// A host function that will answer later.
+pub(crate) struct Waiting {
+    /// Its type.
+    pub(crate) ty: FuncType,
+    /// Where its results go: cells on the guest's stack, or null where they travel in registers.
+    pub(crate) cells: *mut value::Cell,
+    /// What it tells whoever started the guest.
+    pub(crate) note: Suspend,
 }
 
 /// See the file's documentation. The assembly knows the first fields by their offsets.
@@ -154,6 +184,8 @@ pub(crate) struct Activation {
     /// How often guests have called host functions.
     pub(crate) host_calls: Cell<u64>,
     pub(crate) landing: Cell<Landing>,
+    /// The guest's registers, where it was left when a host function returned.
+    pub(crate) saved: Cell<arch::Saved>,
     core: Cell<*mut StoreCore>,
     /// Frame pointers of the guest code that waits for nested entries, outermost first. The
     /// innermost of them is `guest_fp` while the nested guest has called out itself.
@@ -165,6 +197,17 @@ pub(crate) struct Activation {
     pub(crate) regions: UnsafeCell<Vec<Region>>,
     /// Raised when killed, for host functions that block.
     pub(crate) event: Event,
+    pub(crate) limits: TimeLimits,
+    /// What [`Reason::STOPPED`] stands for.
+    stopped_by: Cell<Interruption>,
+    /// Whether the outermost entry may be left with its guest suspended.
+    resumable: AtomicBool,
+    /// The slice was used up while an entry was nested.
+    slice_deferred: AtomicBool,
+    /// Where a guest that is stopped at any instruction leaves all of its registers.
+    pub(crate) registers: UnsafeCell<Option<arch::SignalFrame>>,
+    /// Number of the suspension that holds; 0 where there is none.
+    pub(crate) suspension: Cell<u64>,
 }
 
 // SAFETY: the file's rule says which fields other threads use, and those are atomic or locked.
@@ -180,12 +223,19 @@ impl Activation {
             exit: Exit::new(),
             host_calls: Cell::new(0),
             landing: Cell::new(Landing::default()),
+            saved: Cell::new(arch::Saved::default()),
             core: Cell::new(std::ptr::null_mut()),
             outer: UnsafeCell::new(Vec::new()),
             depth: AtomicU32::new(0),
             pending: UnsafeCell::new(None),
             regions: UnsafeCell::new(Vec::new()),
             event: Event::new(),
+            limits: TimeLimits::new(),
+            stopped_by: Cell::new(Interruption::Killed),
+            resumable: AtomicBool::new(false),
+            slice_deferred: AtomicBool::new(false),
+            registers: UnsafeCell::new(None),
+            suspension: Cell::new(0),
         }
     }
 
@@ -212,7 +262,10 @@ impl Activation {
     pub(crate) fn renew(&self) {
         debug_assert!(self.guest_fp.load(Ordering::Relaxed) & 1 == 1);
         self.event.renew(|| self.exit.renew());
-        self.guest_fp.store(IDLE, Ordering::Relaxed);
+        if self.guest_fp.load(Ordering::Relaxed) != IDLE {
+            self.renew_limited();
+        }
+        self.saved.set(arch::Saved::default());
         self.host_calls.set(0);
         self.landing.set(Landing::default());
         // SAFETY: the caller has the store, which runs no guest.
@@ -221,6 +274,15 @@ impl Activation {
             *pending = None;
         }
         debug_assert_eq!(self.depth.load(Ordering::Relaxed), 0);
+    }
+
+    /// The part of [`Activation::renew`] for users that had limits of time.
+    #[cold]
+    fn renew_limited(&self) {
+        self.abandon();
+        self.wipe_registers();
+        self.limits.reset();
+        self.guest_fp.store(IDLE, Ordering::Relaxed);
     }
 
     /// The user that the record has now.
@@ -235,7 +297,9 @@ impl Activation {
         if word >> GENERATION_SHIFT != generation.0 {
             Standing::Over
         } else if word & u64::from(Reason::KILLED.0) != 0 {
-            Standing::Stopped
+            Standing::Killed
+        } else if word & u64::from(Reason::STOPPED.0) != 0 {
+            Standing::Stopping
         } else {
             Standing::Runs
         }
@@ -272,6 +336,24 @@ impl Activation {
         unsafe { (*self.pending.get()).take() }
     }
 
+    /// Whether [`Activation::fail`] left something.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.exit.has(Reason::PENDING)
+    }
+
+    /// Takes what [`Activation::fail`] left, if it is a host function that answers later.
+    pub(crate) fn take_waiting(&self) -> Option<Waiting> {
+        // SAFETY: as in `fail`.
+        let pending = unsafe { &mut *self.pending.get() };
+        match pending.take_if(|pending| matches!(pending, Pending::Suspend(_)))? {
+            Pending::Suspend(waiting) => {
+                self.exit.clear(Reason::PENDING);
+                Some(waiting)
+            }
+            _ => None,
+        }
+    }
+
     /// Makes the guest trap when the runtime function that calls this returns.
     pub(crate) fn fail_with_trap(&self, code: TrapCode) {
         self.fail(Pending::Trap(code));
@@ -289,7 +371,7 @@ impl Activation {
     }
 
     /// The guest code at `fp` waits for an entry.
-    pub(crate) fn push_outer(&self, fp: usize) {
+    fn push_outer(&self, fp: usize) {
         // SAFETY: host code of this store's thread calls this; no one else looks at the vector.
         let outer = unsafe { &mut *self.outer.get() };
         outer.push(fp);
@@ -297,11 +379,114 @@ impl Activation {
     }
 
     /// That entry is over.
-    pub(crate) fn pop_outer(&self) {
+    fn pop_outer(&self) {
         // SAFETY: as in `push_outer`.
         let outer = unsafe { &mut *self.outer.get() };
         outer.pop();
         self.depth.store(outer.len() as u32, Ordering::Relaxed);
+    }
+
+    /// Makes the outermost entry end. Called by the signal handler of the thread that runs it.
+    pub(crate) fn stop(&self, by: Interruption) {
+        self.stopped_by.set(by);
+        self.exit.set(Reason::STOPPED);
+        self.event.raise();
+    }
+
+    /// Whether the guest is to be left for good as soon as may be.
+    pub(crate) fn must_stop(&self) -> bool {
+        self.exit.has(Reason(Reason::KILLED.0 | Reason::STOPPED.0))
+    }
+
+    /// Why the guest was stopped.
+    pub(crate) fn interruption(&self) -> Interruption {
+        match self.is_killed() {
+            true => Interruption::Killed,
+            false => self.stopped_by.get(),
+        }
+    }
+
+    /// Sets whether the outermost entry may be left with its guest suspended.
+    pub(crate) fn set_resumable(&self, resumable: bool) {
+        self.resumable.store(resumable, Ordering::Relaxed);
+    }
+
+    /// Whether it may.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.resumable.load(Ordering::Relaxed)
+    }
+
+    /// The time slice is used up. Called by the signal handler of the thread that runs the guest.
+    pub(crate) fn end_slice(&self) {
+        if self.depth() > 0 {
+            self.defer_slice(true);
+        } else if self.is_resumable() {
+            self.exit.set(Reason::SLICE);
+        }
+    }
+
+    pub(crate) fn defer_slice(&self, deferred: bool) {
+        self.slice_deferred.store(deferred, Ordering::Relaxed);
+    }
+
+    /// A nested entry begins: the guest below it cannot be suspended.
+    pub(crate) fn begin_nested(&self, outer_fp: usize) {
+        self.push_outer(outer_fp);
+        // From here on the signal handler defers.
+        if self.exit.has(Reason::SLICE) {
+            self.exit.clear(Reason::SLICE);
+            self.defer_slice(true);
+        }
+    }
+
+    /// It is over.
+    pub(crate) fn end_nested(&self) {
+        self.pop_outer();
+        if self.depth() == 0 && self.slice_deferred.swap(false, Ordering::Relaxed) {
+            self.end_slice();
+        }
+    }
+
+    /// What `guest_fp` is while no guest runs.
+    pub(crate) fn resting(&self) -> usize {
+        match self.limits.any() {
+            true => LIMITED,
+            false => IDLE,
+        }
+    }
+
+    /// To be called when limits were changed, while no guest runs.
+    pub(crate) fn limits_changed(&self) {
+        let fp = self.guest_fp.load(Ordering::Relaxed);
+        assert!(fp & 1 == 1, "limits are changed by whoever has the store");
+        if fp != SUSPENDED {
+            self.guest_fp.store(self.resting(), Ordering::Relaxed);
+        }
+    }
+
+    /// Gives up a guest that is suspended, if one is.
+    pub(crate) fn abandon(&self) {
+        if self.guest_fp.load(Ordering::Relaxed) != SUSPENDED {
+            return;
+        }
+        self.suspension.set(0);
+        self.saved.set(arch::Saved::default());
+        self.wipe_registers();
+        self.guest_fp.store(self.resting(), Ordering::Relaxed);
+    }
+
+    fn wipe_registers(&self) {
+        // SAFETY: whoever has the store calls this; no guest runs, so no handler uses it.
+        if let Some(frame) = unsafe { &mut *self.registers.get() } {
+            frame.wipe();
+        }
+    }
+
+    /// Makes room for the registers of a guest that is stopped at any instruction.
+    pub(crate) fn make_room_for_registers(&self) {
+        // SAFETY: whoever has the store calls this; no guest runs.
+        let frame = unsafe { &mut *self.registers.get() };
+        frame.get_or_insert_with(arch::SignalFrame::new);
     }
 
     /// The slot that holds `address`, its guards included.

@@ -85,14 +85,13 @@ impl<'a, T: 'static> Caller<'a, T> {
         self.instance()?.export(self, name)
     }
 
-    /// Whether the guest was stopped from outside: a host function that takes long should return
+    /// Whether the guest was stopped from outside, or its time is over: a host function that takes long should return
     /// soon, with whatever result.
     pub fn interrupted(&self) -> bool {
-        self.store.core().activation.is_killed()
+        self.store.core().activation.must_stop()
     }
 
-    /// A descriptor that is readable once the guest is stopped from outside, for host functions
-    /// that wait: poll it beside your own.
+    /// A descriptor that is readable once the guest is to stop, for host functions that wait: poll it beside your own.
     ///
     /// # Errors
     ///

@@ -15,10 +15,11 @@ use std::sync::atomic::Ordering;
 
 use precast_abi::trap::TrapCode;
 
-use crate::activation::{Activation, IDLE, Pending};
+use crate::activation::{Activation, IDLE, Landing, Pending, SUSPENDED, Waiting};
 use crate::arch;
 use crate::backtrace;
-use crate::error::Error;
+use crate::error::{Error, UseError};
+use crate::limits::{Armed, Limited, Refusal, SliceUsed};
 use crate::store::StoreCore;
 use crate::thread::{self, ThreadRecord};
 use crate::trap::{Backtrace, Trap};
@@ -48,8 +49,8 @@ pub(crate) unsafe fn activation<'a>(core: NonNull<StoreCore>) -> &'a Activation 
     unsafe { &*Arc::as_ptr(&(*core.as_ptr()).activation) }
 }
 
-/// Whether an entry needs a closer look: another one waits for it, or the thread is not prepared
-/// or near the end of its stack.
+/// Whether an entry needs a closer look: another one waits for it, it has limits of time, or the
+/// thread is not prepared or near the end of its stack.
 #[inline(always)]
 fn needs_care(activation: &Activation, thread: &ThreadRecord) -> bool {
     activation.guest_fp.load(Ordering::Relaxed) != IDLE
@@ -161,8 +162,8 @@ unsafe fn invoke_direct_with_care(
     Ok((bits, f64::from_bits(bits)))
 }
 
-/// The first entry of a thread, one near the end of its stack, and one from within a host function
-/// that a guest of the same store has called.
+/// The first entry of a thread, one near the end of its stack, one with limits of time, and one from
+/// within a host function that a guest of the same store has called.
 ///
 /// # Safety
 ///
@@ -175,29 +176,203 @@ unsafe fn invoke_with_care(
     values: *mut value::Cell,
 ) -> Result<(), Error> {
     let outer_fp = activation.guest_fp.load(Ordering::Relaxed);
-    let nested = outer_fp != IDLE;
-    let thread = thread::prepared().map_err(|thread::HostStackUsedUp| {
-        Trap::new(
-            TrapCode::StackOverflow,
-            backtrace::of_callers(activation, outer_fp),
-        )
-    })?;
-    if !nested {
-        // SAFETY: the caller vouches for `entry` and `values`; no guest is on the stack; the thread
-        // was prepared above.
-        let status = unsafe { enter(activation, thread, entry, entry.stack_top, values) };
-        return finish(activation, status);
+    let thread = prepared(activation, outer_fp)?;
+    if outer_fp == SUSPENDED {
+        return Err(UseError::GuestSuspended.into());
     }
+    if outer_fp & 1 == 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { invoke_nested(activation, thread, outer_fp, entry, values) };
+    }
+    let mut armed = Armed::new();
+    let limited = begin(activation, thread, &mut armed)?;
+    // SAFETY: the caller vouches for `entry` and `values`; no guest is on the stack; the thread
+    // was prepared above.
+    let status = unsafe { enter(activation, thread, entry, entry.stack_top, values) };
+    limited.end();
+    // The way out has made the record idle.
+    activation.guest_fp.store(outer_fp, Ordering::Relaxed);
+    finish(activation, status)
+}
+
+/// # Safety
+///
+/// As [`invoke`], where a guest of the activation has called out, with its frame at `outer_fp`.
+unsafe fn invoke_nested(
+    activation: &Activation,
+    thread: &'static ThreadRecord,
+    outer_fp: usize,
+    entry: &Entry,
+    values: *mut value::Cell,
+) -> Result<(), Error> {
     let stack_top = nested_stack(activation, outer_fp)?;
     let host_sp = activation.host_sp.get();
-    activation.push_outer(outer_fp);
-    // SAFETY: as above; the stack was chosen below the frames that wait.
+    activation.begin_nested(outer_fp);
+    // SAFETY: the caller vouches for `entry` and `values`; the thread is prepared; the stack was
+    // chosen below the frames that wait.
     let status = unsafe { enter(activation, thread, entry, stack_top, values) };
     // The way out has made the record idle: no guest code runs, so nobody minds the moment.
     activation.host_sp.set(host_sp);
     activation.guest_fp.store(outer_fp, Ordering::Relaxed);
-    activation.pop_outer();
+    activation.end_nested();
     finish(activation, status)
+}
+
+/// Prepares the thread, and makes sure that host functions will have some stack.
+fn prepared(activation: &Activation, outer_fp: usize) -> Result<&'static ThreadRecord, Error> {
+    thread::prepared().map_err(|thread::HostStackUsedUp| {
+        let backtrace = backtrace::of_callers(activation, outer_fp);
+        Trap::new(TrapCode::StackOverflow, backtrace).into()
+    })
+}
+
+/// Puts the limits of an outermost entry in force.
+fn begin<'a>(
+    activation: &'a Activation,
+    thread: &'static ThreadRecord,
+    armed: &mut Armed,
+) -> Result<Limited<'a>, Error> {
+    Limited::begin(activation, thread, armed).map_err(|refusal| match refusal {
+        Refusal::Over(by) => {
+            let suspended = activation.guest_fp.load(Ordering::Relaxed) == SUSPENDED;
+            let landing = suspended.then(|| activation.landing.get());
+            let backtrace = landing.map(|landing| backtrace::of_landing(activation, landing));
+            Trap::interrupted(by, backtrace.unwrap_or_default()).into()
+        }
+        Refusal::Failed(error) => error,
+    })
+}
+
+/// How a call that can be suspended has come to rest.
+pub(crate) enum Rest {
+    /// It has returned: results are where it was told to leave them.
+    Returned,
+    /// A host function will answer later.
+    Waits(Waiting),
+    /// Its time slice was used up when a host function returned, or was used up there.
+    AtCall,
+    /// Its time slice was used up somewhere else.
+    Anywhere,
+}
+
+/// Calls a guest function so that it can be suspended.
+///
+/// # Safety
+///
+/// As [`invoke`]; `values` must stay where it is until the guest has returned or is given up, also
+/// when it is suspended in between.
+pub(crate) unsafe fn start(
+    core: NonNull<StoreCore>,
+    entry: &Entry,
+    values: *mut value::Cell,
+) -> Result<Rest, Error> {
+    // SAFETY: the caller has the store.
+    let activation = unsafe { activation(core) };
+    match activation.guest_fp.load(Ordering::Relaxed) {
+        SUSPENDED => return Err(UseError::GuestSuspended.into()),
+        fp if fp & 1 == 0 => return Err(UseError::NotOutermost.into()),
+        _ => {}
+    }
+    loop {
+        let rest = run(activation, |thread| {
+            // SAFETY: the caller vouches for `entry` and `values`; no guest is on the stack; the
+            // thread is prepared.
+            unsafe { enter(activation, thread, entry, entry.stack_top, values) }
+        })?;
+        if let Some(rest) = rest {
+            return Ok(rest);
+        }
+    }
+}
+
+/// Lets a guest go on that [`start`] or this has left suspended; by a crossing, or else, as `rest`
+/// says, by a signal.
+///
+/// # Safety
+///
+/// The caller must have the store exclusively, and the guest whose entry had `stack_top` be
+/// suspended in it.
+pub(crate) unsafe fn resume(
+    core: NonNull<StoreCore>,
+    stack_top: usize,
+    way: WayBack,
+) -> Result<Rest, Error> {
+    // SAFETY: the caller has the store.
+    let activation = unsafe { activation(core) };
+    let mut go = |thread: &'static ThreadRecord| {
+        let context = match way {
+            WayBack::Crossing => 0,
+            // SAFETY: the guest does not run, so no handler uses it.
+            WayBack::Registers => match unsafe { &mut *activation.registers.get() } {
+                Some(frame) => frame.prepare(),
+                None => unreachable!("a guest that was stopped there has left its registers"),
+            },
+        };
+        activation.suspension.set(0);
+        let outer = thread.replace_current(activation);
+        // SAFETY: the caller's promise; the activation has just become current.
+        let status = unsafe { arch::resume(activation, stack_top, context) };
+        thread.restore_current(outer);
+        status
+    };
+    loop {
+        match run(activation, &mut go) {
+            Ok(Some(rest)) => return Ok(rest),
+            Ok(None) => activation.guest_fp.store(SUSPENDED, Ordering::Relaxed),
+            Err(error) => {
+                // It may have been refused before it began.
+                activation.abandon();
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// How a suspended guest goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WayBack {
+    /// It was left by a crossing.
+    Crossing,
+    /// It was left by a signal, which has kept its registers.
+    Registers,
+}
+
+/// Runs a guest that can be suspended, by `go`. `None` where its time slice was used up before it
+/// could go on.
+fn run(
+    activation: &Activation,
+    go: impl FnOnce(&'static ThreadRecord) -> u64,
+) -> Result<Option<Rest>, Error> {
+    let thread = prepared(activation, IDLE)?;
+    activation.set_resumable(true);
+    let mut armed = Armed::new();
+    let limited = match begin(activation, thread, &mut armed) {
+        Ok(limited) => limited,
+        Err(error) => {
+            activation.set_resumable(false);
+            return Err(error);
+        }
+    };
+    let status = go(thread);
+    let must_stop = activation.must_stop();
+    let SliceUsed(slice_used) = limited.end();
+    activation.set_resumable(false);
+    activation
+        .guest_fp
+        .store(activation.resting(), Ordering::Relaxed);
+    if status == arch::RETURNED {
+        return Ok(Some(Rest::Returned));
+    }
+    let stopped = must_stop || activation.has_pending();
+    let rest = match (status, activation.take_waiting()) {
+        (arch::PREEMPTED, _) => Rest::Anywhere,
+        (arch::LEFT, Some(waiting)) if !must_stop => Rest::Waits(waiting),
+        (arch::LEFT, None) if slice_used && !stopped => Rest::AtCall,
+        (arch::BARRED, None) if slice_used && !stopped => return Ok(None),
+        _ => return Err(landed(activation, status)),
+    };
+    activation.guest_fp.store(SUSPENDED, Ordering::Relaxed);
+    Ok(Some(rest))
 }
 
 fn finish(activation: &Activation, status: u64) -> Result<(), Error> {
@@ -230,15 +405,22 @@ fn landed(activation: &Activation, status: u64) -> Error {
     let landing = activation.landing.get();
     if status == arch::TRAPPED {
         let code = u8::try_from(landing.code).ok().and_then(TrapCode::from_u8);
-        let backtrace = backtrace::of_landing(activation, landing);
         // The codes come from the compiler's own tables; one of a later ABI is still a trap.
-        return Trap::new(code.unwrap_or(TrapCode::Unreachable), backtrace).into();
+        return trap(activation, code.unwrap_or(TrapCode::Unreachable), landing).into();
     }
     let code = match activation.take_pending() {
         Some(Pending::Error(error)) => return error,
         Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
         Some(Pending::Trap(code)) => code,
-        None => TrapCode::Interrupted,
+        Some(Pending::Suspend(_)) | None => TrapCode::Interrupted,
     };
-    Trap::new(code, backtrace::of_landing(activation, landing)).into()
+    trap(activation, code, landing).into()
+}
+
+fn trap(activation: &Activation, code: TrapCode, landing: Landing) -> Trap {
+    let backtrace = backtrace::of_landing(activation, landing);
+    match code {
+        TrapCode::Interrupted => Trap::interrupted(activation.interruption(), backtrace),
+        code => Trap::new(code, backtrace),
+    }
 }

@@ -126,21 +126,31 @@ impl Func {
         results: &mut [Val],
     ) -> Result<(), Error> {
         let mut store = store.as_store_mut();
-        store.core().check(self.store)?;
-        let ty = self.type_id().func_type();
-        check_count(ty.params().len(), arguments.len(), "parameters")?;
+        let (target, ty, mut cells) = self.prepare(store.core(), arguments)?;
         check_count(ty.results().len(), results.len(), "results")?;
-        let target = store.core().target(*self)?;
-        let mut cells = vec![Cell::default(); arguments.len().max(results.len())];
-        for ((cell, &ty), &argument) in cells.iter_mut().zip(ty.params()).zip(arguments) {
-            *cell = argument.to_cell(ty, store.core())?;
-        }
         // SAFETY: the store is ours, the target belongs to it, and the cells fit its type.
         unsafe { target.call(store.core_ptr(), cells.as_mut_ptr())? };
         for ((result, &ty), &cell) in results.iter_mut().zip(ty.results()).zip(&cells) {
             *result = Val::from_cell(cell, ty, store.core());
         }
         Ok(())
+    }
+
+    /// How to call it with `arguments`: its target, its type, and as many cells as that asks for.
+    pub(crate) fn prepare(
+        &self,
+        core: &StoreCore,
+        arguments: &[Val],
+    ) -> Result<(Target, FuncType, Vec<Cell>), Error> {
+        core.check(self.store)?;
+        let ty = self.type_id().func_type();
+        check_count(ty.params().len(), arguments.len(), "parameters")?;
+        let target = core.target(*self)?;
+        let mut cells = vec![Cell::default(); ty.params().len().max(ty.results().len())];
+        for ((cell, &ty), &argument) in cells.iter_mut().zip(ty.params()).zip(arguments) {
+            *cell = argument.to_cell(ty, core)?;
+        }
+        Ok((target, ty, cells))
     }
 
     /// The function whose `funcref` value this is.
@@ -289,8 +299,8 @@ impl StoreCore {
 /// A function whose parameters `P` and results `R` are known when the host is compiled: each
 /// nothing, a [`crate::WasmTy`], or a tuple of them.
 pub struct TypedFunc<P, R> {
-    store: NonZeroU64,
-    target: Target,
+    pub(crate) store: NonZeroU64,
+    pub(crate) target: Target,
     types: PhantomData<fn(P) -> R>,
 }
 

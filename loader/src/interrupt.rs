@@ -71,12 +71,18 @@ impl InterruptHandle {
         // A thread that blocks the signal. The flag stands: its next crossing sees it.
     }
 
-    /// Whether the store's guests were stopped.
+    /// Whether the store's guests were stopped for good, or the store is used for something else.
     pub fn is_killed(&self) -> bool {
+        matches!(self.standing(), Standing::Killed | Standing::Over)
+    }
+
+    /// Whether the guest that runs is to stop: it was killed, or a limit of its time is reached. For
+    /// host functions that wait, beside [`InterruptHandle::descriptor`].
+    pub fn asks_to_stop(&self) -> bool {
         self.standing() != Standing::Runs
     }
 
-    /// A descriptor that is readable once the guests are stopped, for host functions that wait:
+    /// A descriptor that is readable while the guests are to stop, for host functions that wait:
     /// poll it beside your own.
     ///
     /// # Errors
@@ -180,6 +186,16 @@ impl Event {
         self.lower();
     }
 
+    /// Lowers it again, unless another flag stands that it was raised for.
+    pub(crate) fn lower_unless(&self, stands: impl FnOnce() -> bool) {
+        if self.raised.load(Ordering::Relaxed) {
+            let _order = self.lock();
+            if !stands() {
+                self.lower();
+            }
+        }
+    }
+
     /// Needs the lock.
     fn lower(&self) {
         if self.raised.swap(false, Ordering::Relaxed)
@@ -204,7 +220,7 @@ impl Event {
         match standing() {
             Standing::Runs => {}
             // It may have been stopped before there was a descriptor to raise.
-            Standing::Stopped => self.raise(),
+            Standing::Stopping | Standing::Killed => self.raise(),
             Standing::Over => return always_raised(),
         }
         let descriptor = self.descriptor.get().ok_or(io::ErrorKind::Other)?;
@@ -287,7 +303,7 @@ mod tests {
     /// Kills that come while the record changes users reach the old one or nobody.
     #[test]
     fn kills_and_changes_of_users_at_once() {
-        const ROUNDS: usize = 30_000;
+        const ROUNDS: usize = 2000;
         let activation = Arc::new(Activation::new());
         let handle = Mutex::new(InterruptHandle::new(Arc::clone(&activation)));
         let stop = AtomicBool::new(false);

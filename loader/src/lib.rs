@@ -50,6 +50,7 @@ mod runtime;
 mod signals;
 mod slot;
 mod store;
+mod suspend;
 mod sys;
 mod table;
 mod thread;
@@ -57,6 +58,7 @@ mod trap;
 mod types;
 mod value;
 mod wasm_ty;
+mod watchdog;
 
 pub use caller::Caller;
 pub use error::{Error, LimitError, LinkError, SystemError, UnfitImport, UseError};
@@ -67,14 +69,16 @@ pub use host::raw::{IntoRawFunc, RawCaller, RawNumber, RawResult};
 pub use host::typed::{HostResult, IntoHostFunc};
 pub use instance::Instance;
 pub use interrupt::InterruptHandle;
+pub use limits::Usage;
 pub use linker::Linker;
 pub use memory::Memory;
 pub use module::Module;
 pub use object::{ObjectView, OpenError};
 pub use precast_abi::trap::TrapCode;
 pub use store::{AsStore, AsStoreMut, Limits, Store, StoreMut, StoreOptions, StoreRef};
+pub use suspend::{Progress, Suspend, Suspended, Why};
 pub use table::Table;
-pub use trap::{Backtrace, Frame, Trap};
+pub use trap::{Backtrace, Frame, Interruption, Trap};
 pub use types::{
     ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, RefType,
     TableType, TypeId, ValType,

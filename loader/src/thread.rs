@@ -186,6 +186,7 @@ fn prepare() {
 
 /// After a fork: the child's only thread has another number, and all others are gone.
 pub(crate) fn after_fork() {
+    crate::watchdog::after_fork();
     let own = record();
     for record in records() {
         if std::ptr::eq(record, own) {

@@ -32,12 +32,41 @@ use std::mem::offset_of;
 use precast_abi::instance::InstanceHeader;
 use precast_abi::runtime::RuntimeFn;
 
-use super::{LEFT, RETURNED, TRAPPED};
+use super::{BARRED, LEFT, PREEMPTED, RETURNED, TRAPPED};
 use crate::activation::{Activation, IDLE, Landing};
 use crate::entry::Entry;
 use crate::host::record::HostRecord;
 use crate::runtime;
 use crate::value;
+
+/// What a guest needs to go on after a host function: the registers that the function has kept for
+/// it, and the result of the function, in whichever register it travels.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Saved {
+    rbx: u64,
+    r12: u64,
+    r13: u64,
+    r14: u64,
+    r15: u64,
+    /// An integer or reference.
+    int: u64,
+    /// A float: an `f32` in the lowest bits.
+    float: [u64; 2],
+}
+
+impl Saved {
+    /// The same with another result, of whatever class.
+    pub(crate) fn with_result(self, bits: u64) -> Saved {
+        Saved {
+            int: bits,
+            float: [bits, 0],
+            ..self
+        }
+    }
+}
+
+const SAVED: usize = offset_of!(Activation, saved);
 
 global_asm!(
     ".pushsection .text.precast_crossings, \"ax\", @progbits",
@@ -95,7 +124,7 @@ global_asm!(
     "3:",
     "mov qword ptr [rdi + {landing_pc}], 0",
     "mov qword ptr [rdi + {landing_fp}], 0",
-    "mov eax, {left}",
+    "mov eax, {barred}",
     // Every way out but the return of the guest function ends here, with the activation in rdi, the
     // status in eax and rsp as host_sp says.
     ".hidden precast_land",
@@ -150,6 +179,69 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     ".size precast_enter_direct, . - precast_enter_direct",
+
+    // resume(activation, frame_word, context) -> status: goes on where the guest was left, which is
+    // the crossing that landing.fp is the frame of, or, if `context` is not 0, what a signal
+    // interrupted. `frame_word` is the lower of the two words at the top of the guest's stack.
+    ".hidden precast_resume",
+    ".globl precast_resume",
+    ".type precast_resume, @function",
+    "precast_resume:",
+    ".cfi_startproc",
+    ".cfi_signal_frame",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "push rbx",
+    ".cfi_offset rbx, -24",
+    "mov [rdi + {host_sp}], rsp",
+    "mov qword ptr [rdi + {guest_fp}], 0",
+    "cmp byte ptr [rdi + {exit}], 0",
+    "jne 5f",
+    "mov [rsi], rbp",
+    "test rdx, rdx",
+    "jne 6f",
+    "mov rbx, [rdi + {saved_rbx}]",
+    "mov r12, [rdi + {saved_r12}]",
+    "mov r13, [rdi + {saved_r13}]",
+    "mov r14, [rdi + {saved_r14}]",
+    "mov r15, [rdi + {saved_r15}]",
+    "mov rax, [rdi + {saved_int}]",
+    "movups xmm0, [rdi + {saved_float}]",
+    "mov rsp, [rdi + {landing_fp}]",
+    "mov rbp, rsp",
+    "pop rbp",
+    ".cfi_remember_state",
+    ".cfi_def_cfa rsp, 8",
+    ".cfi_restore rbx",
+    ".cfi_same_value rbp",
+    "ret",
+    ".cfi_restore_state",
+    "6:",
+    "mov rsp, rdx",
+    "mov eax, {sigreturn}",
+    "syscall",
+    "ud2",
+    // Stopped meanwhile: the landing still says where the guest was.
+    "5:",
+    "mov eax, {barred}",
+    "jmp precast_land",
+    ".cfi_endproc",
+    ".size precast_resume, . - precast_resume",
+
+    // What signal handlers divert to when the guest is to go on later: activation in rdi.
+    ".hidden precast_preempt",
+    ".globl precast_preempt",
+    ".type precast_preempt, @function",
+    "precast_preempt:",
+    ".cfi_startproc",
+    "mov rsp, [rdi + {host_sp}]",
+    "mov eax, {preempted}",
+    "jmp precast_land",
+    ".cfi_endproc",
+    ".size precast_preempt, . - precast_preempt",
 
     // What signal handlers divert to: activation in rdi, status TRAPPED.
     ".hidden precast_leave",
@@ -234,6 +326,14 @@ global_asm!(
     ".cfi_offset rbp, -16",
     "mov qword ptr [r11 + {landing_pc}], 0",
     "mov [r11 + {landing_fp}], rbp",
+    // If the guest is to go on later: what the host function has kept for it, and its result.
+    "mov [r11 + {saved_rbx}], rbx",
+    "mov [r11 + {saved_r12}], r12",
+    "mov [r11 + {saved_r13}], r13",
+    "mov [r11 + {saved_r14}], r14",
+    "mov [r11 + {saved_r15}], r15",
+    "mov [r11 + {saved_int}], rax",
+    "movups [r11 + {saved_float}], xmm0",
     "mov rdi, r11",
     "mov rsp, [r11 + {host_sp}]",
     "mov eax, {left}",
@@ -251,6 +351,16 @@ global_asm!(
     landing_pc = const offset_of!(Activation, landing) + offset_of!(Landing, pc),
     landing_fp = const offset_of!(Activation, landing) + offset_of!(Landing, fp),
     landing_code = const offset_of!(Activation, landing) + offset_of!(Landing, code),
+    saved_rbx = const SAVED + offset_of!(Saved, rbx),
+    saved_r12 = const SAVED + offset_of!(Saved, r12),
+    saved_r13 = const SAVED + offset_of!(Saved, r13),
+    saved_r14 = const SAVED + offset_of!(Saved, r14),
+    saved_r15 = const SAVED + offset_of!(Saved, r15),
+    saved_int = const SAVED + offset_of!(Saved, int),
+    saved_float = const SAVED + offset_of!(Saved, float),
+    sigreturn = const libc::SYS_rt_sigreturn,
+    preempted = const PREEMPTED,
+    barred = const BARRED,
     host_activation = const offset_of!(HostRecord, activation),
     call_registers = const offset_of!(HostRecord, call_registers),
     call_array = const offset_of!(HostRecord, call_values),
@@ -280,7 +390,9 @@ unsafe extern "C" {
     safe static precast_crossings_end: u8;
     fn precast_enter();
     fn precast_enter_direct();
-    fn precast_leave();
+    fn precast_resume();
+    pub(super) fn precast_preempt();
+    pub(super) fn precast_leave();
     fn precast_trap();
     fn precast_host_registers();
     fn precast_host_array();
@@ -296,7 +408,8 @@ unsafe extern "C" {
     fn precast_rt_elem_drop();
 }
 
-/// Enters the guest. Returns [`RETURNED`], [`TRAPPED`] or [`LEFT`].
+/// Enters the guest. Returns [`RETURNED`], [`TRAPPED`], [`LEFT`], [`BARRED`], or
+/// [`PREEMPTED`] if the activation is resumable.
 ///
 /// # Safety
 ///
@@ -386,6 +499,43 @@ pub(crate) unsafe fn enter_direct(
     Returned { status, int, float }
 }
 
+/// Lets a suspended guest go on. Returns as [`enter`] does; a guest that was entered by that leaves
+/// its results where it was told to then.
+///
+/// # Safety
+///
+/// A guest of the activation must have been left with all of its frames in place, by a crossing or
+/// by a signal: then `context` is what [`super::SignalFrame::prepare`] gave, else 0. `stack_top`
+/// must be that of its entry, which was by [`enter`], and not nested. The activation must be current on this thread.
+#[inline(always)]
+pub(crate) unsafe fn resume(activation: &Activation, stack_top: usize, context: usize) -> u64 {
+    let status;
+    // SAFETY: the caller's promise is what the assembly asks for; registers as in `enter`.
+    unsafe {
+        std::arch::asm!(
+            "call {resume}",
+            resume = sym precast_resume,
+            inlateout("rdi") activation as *const Activation => _,
+            inlateout("rsi") stack_top - 16 => _,
+            inlateout("rdx") context => _,
+            lateout("rax") status,
+            lateout("r12") _,
+            lateout("r13") _,
+            lateout("r14") _,
+            lateout("r15") _,
+            clobber_abi("sysv64"),
+        );
+    }
+    status
+}
+
+/// The CPU's time stamp counter.
+#[inline(always)]
+pub(crate) fn cycles() -> u64 {
+    // SAFETY: every x86-64 CPU has it.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
 /// The current stack pointer, about.
 #[inline(always)]
 pub(crate) fn stack_pointer() -> usize {
@@ -444,39 +594,3 @@ pub(crate) fn is_crossing(pc: usize) -> bool {
 pub(crate) const PUSH_FP_LEN: usize = 1;
 /// Offset in a function at which its frame is set up (`push rbp; mov rbp, rsp`).
 pub(crate) const FRAME_READY: usize = 4;
-
-/// The registers of interrupted code, as the signal handler may read and change them.
-pub(crate) struct Context<'a>(&'a mut libc::ucontext_t);
-
-impl<'a> Context<'a> {
-    /// # Safety
-    ///
-    /// `context` must be the third argument of a signal handler that is running.
-    pub(crate) unsafe fn from_raw(context: *mut libc::c_void) -> Context<'a> {
-        // SAFETY: the kernel made it, and it lives until the handler returns.
-        Context(unsafe { &mut *context.cast() })
-    }
-
-    fn register(&self, index: libc::c_int) -> usize {
-        self.0.uc_mcontext.gregs[index as usize] as usize
-    }
-
-    pub(crate) fn pc(&self) -> usize {
-        self.register(libc::REG_RIP)
-    }
-
-    pub(crate) fn fp(&self) -> usize {
-        self.register(libc::REG_RBP)
-    }
-
-    pub(crate) fn sp(&self) -> usize {
-        self.register(libc::REG_RSP)
-    }
-
-    /// Makes the thread go on in the exit path of `activation`.
-    pub(crate) fn divert(&mut self, activation: *const Activation) {
-        let registers = &mut self.0.uc_mcontext.gregs;
-        registers[libc::REG_RIP as usize] = precast_leave as *const () as i64;
-        registers[libc::REG_RDI as usize] = activation as i64;
-    }
-}
