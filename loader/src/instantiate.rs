@@ -14,8 +14,9 @@ use precast_abi::instance::{FuncRef, ImportedFunc, InstanceHeader, MemoryDef, Ta
 use precast_abi::object::{ImageRun, TableRecord};
 use precast_abi::{NONE, object::ExternKind};
 
-use crate::activation::{Entry, Region, invoke};
+use crate::activation::Region;
 use crate::arch;
+use crate::entry::{Entry, invoke};
 use crate::error::{Error, LimitError, SystemError};
 use crate::func::Func;
 use crate::global::Global;

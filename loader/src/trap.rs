@@ -11,19 +11,62 @@ pub struct Trap {
 
 struct TrapInner {
     code: TrapCode,
+    interruption: Option<Interruption>,
     backtrace: Backtrace,
+}
+
+/// Who or what interrupted a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Interruption {
+    /// [`crate::InterruptHandle::kill`].
+    Killed,
+    /// Its deadline, see [`crate::Store::set_deadline`].
+    Deadline,
+    /// Its CPU time is spent, see [`crate::Store::set_cpu_budget`].
+    CpuBudget,
+}
+
+impl fmt::Display for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Interruption::Killed => "killed",
+            Interruption::Deadline => "the deadline passed",
+            Interruption::CpuBudget => "the CPU time is spent",
+        })
+    }
 }
 
 impl Trap {
     pub(crate) fn new(code: TrapCode, backtrace: Backtrace) -> Trap {
         Trap {
-            inner: Box::new(TrapInner { code, backtrace }),
+            inner: Box::new(TrapInner {
+                code,
+                interruption: None,
+                backtrace,
+            }),
+        }
+    }
+
+    /// A guest that was interrupted.
+    pub(crate) fn interrupted(by: Interruption, backtrace: Backtrace) -> Trap {
+        Trap {
+            inner: Box::new(TrapInner {
+                code: TrapCode::Interrupted,
+                interruption: Some(by),
+                backtrace,
+            }),
         }
     }
 
     /// Why the guest was stopped.
     pub fn code(&self) -> TrapCode {
         self.inner.code
+    }
+
+    /// Who or what interrupted the guest, where the code is [`TrapCode::Interrupted`].
+    pub fn interruption(&self) -> Option<Interruption> {
+        self.inner.interruption
     }
 
     /// The calls that led to the trap.
@@ -34,7 +77,11 @@ impl Trap {
 
 impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.code.fmt(f)
+        match self.inner.interruption {
+            // What stands for an interruption of any kind says enough of a kill.
+            None | Some(Interruption::Killed) => self.inner.code.fmt(f),
+            Some(by) => write!(f, "{}: {by}", self.inner.code),
+        }
     }
 }
 

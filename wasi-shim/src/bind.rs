@@ -207,7 +207,7 @@ fn call<T: 'static>(
 
 impl Interrupt for InterruptHandle {
     fn asked(&self) -> bool {
-        self.is_killed()
+        self.asks_to_stop()
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 use super::reset::{Reset, Way};
 use super::{PoolInner, Template, Tenant, Warm, refused};
-use crate::activation::{Entry, invoke};
+use crate::entry::{Entry, invoke};
 use crate::error::Error;
 use crate::instance::Instance;
 use crate::instantiate;

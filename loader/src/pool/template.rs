@@ -8,7 +8,7 @@ use precast_abi::NONE;
 use precast_abi::object::ExternKind;
 
 use super::{PoolInner, Warm};
-use crate::activation::Entry;
+use crate::entry::Entry;
 use crate::error::{Error, PoolError, UseError};
 use crate::func::TypedFunc;
 use crate::host::record::HostDef;
