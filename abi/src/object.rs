@@ -104,6 +104,8 @@ pub struct ObjectHeader {
     /// The [`FunctionRecord`]s: the function index space. Defined functions stand in the order of
     /// their text offsets too.
     pub functions: Span,
+    /// Indices (`u32`, ascending) of the functions that have a [`FunctionRecord::func_ref`].
+    pub func_refs: Span,
     /// The [`TableRecord`]s: the table index space.
     pub tables: Span,
     /// The [`MemoryRecord`]s: the memory index space.
@@ -164,8 +166,9 @@ pub struct InstanceLayout {
     pub data_dropped: u32,
     /// One byte per element segment: not zero once it is dropped.
     pub elem_dropped: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Whatever code or runtime functions may change lies from here up to the base, the header
+    /// included; what lies below stays as it is from instantiation on. A multiple of 16.
+    pub mutable: u32,
 }
 
 /// A type of the module. So far every type is a function type.
@@ -403,5 +406,5 @@ const _: () = {
     assert!(core::mem::offset_of!(ObjectHeader, text) == 32);
     assert!(core::mem::offset_of!(ObjectHeader, layout) == 80);
     assert!(core::mem::offset_of!(ObjectHeader, types) == 124);
-    assert!(size_of::<ObjectHeader>() == 376);
+    assert!(size_of::<ObjectHeader>() == 384);
 };

@@ -59,7 +59,7 @@ records! {
     Version { major, minor }
     Span { offset, len }
     Segment { file_offset, address, size }
-    InstanceLayout { size, globals, type_ids, data_dropped, elem_dropped, reserved }
+    InstanceLayout { size, globals, type_ids, data_dropped, elem_dropped, mutable }
     TypeRecord { first, params, results, enter_stub, host_stub }
     FunctionRecord {
         type_index, text_offset, text_size, func_ref, import_slot, name, addr_map
@@ -78,7 +78,7 @@ records! {
     ObjectHeader {
         magic, version, header_size, arch, os, metadata_size, cpu_features, text, image, layout,
         init, imported_functions, imported_tables, imported_memories, imported_globals, types,
-        val_types, functions, tables, memories, globals, imports, exports, elements, data,
+        val_types, functions, func_refs, tables, memories, globals, imports, exports, elements, data,
         image_runs, trap_offsets, trap_codes, customs, globals_image, strings, module_name,
         producer, code_tables, source_hash, trap_stubs, reserved
     }
@@ -112,6 +112,7 @@ pub(crate) fn empty_header() -> ObjectHeader {
         types: none,
         val_types: none,
         functions: none,
+        func_refs: none,
         tables: none,
         memories: none,
         globals: none,

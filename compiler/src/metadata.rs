@@ -291,6 +291,12 @@ impl Builder {
         }
         // The names become offsets in the section when the place of the strings is known.
         self.header.functions = self.records(&records)?;
+        let func_refs: Vec<u32> = (0..)
+            .zip(&records)
+            .filter(|(_, record)| record.func_ref != NONE)
+            .map(|(index, _)| index)
+            .collect();
+        self.header.func_refs = self.records(&func_refs)?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The metadata of an object, read in place: each record is checked where it is used.
 
 use super::error::{Damage, Fault, Part};
-use super::header::{is_entry, is_region, require};
+use super::header::{is_constant, is_entry, is_mutable, require};
 use super::record::{Record, read};
 use precast_abi::NONE;
 use precast_abi::instance::InstanceHeader;
@@ -156,7 +156,7 @@ impl<'a> Metadata<'a> {
         )?;
         if index < self.header.imported_functions {
             require(
-                self.is_region(function.import_slot, 16, 8),
+                self.is_constant(function.import_slot, 16, 8),
                 damage(Fault::OutOfBounds),
             )?;
             require(function.text_offset == NONE, damage(Fault::Contradiction))?;
@@ -166,9 +166,20 @@ impl<'a> Metadata<'a> {
             require(function.text_size > 0, damage(Fault::BadSize))?;
             require(function.import_slot == NONE, damage(Fault::Contradiction))?;
         }
-        let func_ref = function.func_ref == NONE || self.is_region(function.func_ref, 32, 16);
+        let func_ref = function.func_ref == NONE || self.is_constant(function.func_ref, 32, 16);
         require(func_ref, damage(Fault::OutOfBounds))?;
         Ok(function)
+    }
+
+    /// Entry `entry` of the list of functions that can be referred to: index and record. The
+    /// record has a `func_ref`.
+    pub fn func_ref(&self, entry: u32) -> Result<(u32, FunctionRecord), Damage> {
+        let index = self.record(self.header.func_refs, entry, Part::FuncRef)?;
+        let damage = |fault| Damage::at(Part::FuncRef, entry, fault);
+        require(index < self.header.functions.len, damage(Fault::BadIndex))?;
+        let function = self.function(index)?;
+        require(function.func_ref != NONE, damage(Fault::Contradiction))?;
+        Ok((index, function))
     }
 
     /// Name of function `index`; may be empty.
@@ -190,9 +201,9 @@ impl<'a> Metadata<'a> {
         let immutable = table.flags & TableRecord::IMMUTABLE != 0;
         let placed = match (imported, immutable) {
             (true, true) => false,
-            (true, false) => self.is_region(table.def, 8, 8),
+            (true, false) => self.is_constant(table.def, 8, 8),
             (false, true) => table.def == NONE,
-            (false, false) => self.is_region(table.def, 16, 8),
+            (false, false) => self.is_mutable(table.def, 16, 8),
         };
         require(placed, damage(Fault::OutOfBounds))?;
         let room = table.storage == NONE || !imported && !immutable && self.has_room(&table);
@@ -203,7 +214,7 @@ impl<'a> Metadata<'a> {
     fn has_room(&self, table: &TableRecord) -> bool {
         let size = if table.elem.is_func_ref() { 32 } else { 8 };
         let bytes = table.min.checked_mul(size);
-        bytes.is_some_and(|bytes| self.is_region(table.storage, bytes, size.min(16) as u32))
+        bytes.is_some_and(|bytes| self.is_mutable(table.storage, bytes, size.min(16) as u32))
     }
 
     /// Memory `index`, imported or defined.
@@ -217,9 +228,9 @@ impl<'a> Metadata<'a> {
         require(ordered, damage(Fault::Unordered))?;
         let imported = index < self.header.imported_memories;
         let placed = match (imported, index) {
-            (true, _) => self.is_region(memory.def, 8, 8),
+            (true, _) => self.is_constant(memory.def, 8, 8),
             (false, 0) => memory.def == InstanceHeader::MEMORY0,
-            (false, _) => self.is_region(memory.def, 16, 8),
+            (false, _) => self.is_mutable(memory.def, 16, 8),
         };
         require(placed, damage(Fault::OutOfBounds))?;
         require(
@@ -234,15 +245,12 @@ impl<'a> Metadata<'a> {
         let global: GlobalRecord = self.record(self.header.globals, index, Part::Global)?;
         let damage = |fault| Damage::at(Part::Global, index, fault);
         require(self.is_val_type(global.ty), damage(Fault::BadType))?;
-        let size = match global.ty.kind() {
-            _ if index < self.header.imported_globals => 8,
-            Some(Kind::V128) => 16,
-            _ => 8,
+        let placed = match global.ty.kind() {
+            _ if index < self.header.imported_globals => self.is_constant(global.cell, 8, 8),
+            Some(Kind::V128) => self.is_mutable(global.cell, 16, 16),
+            _ => self.is_mutable(global.cell, 8, 8),
         };
-        require(
-            self.is_region(global.cell, size, size as u32),
-            damage(Fault::OutOfBounds),
-        )?;
+        require(placed, damage(Fault::OutOfBounds))?;
         Ok(global)
     }
 
@@ -298,7 +306,7 @@ impl<'a> Metadata<'a> {
             require(inside, damage(Fault::OutOfBounds))?;
         } else {
             let placed =
-                element.len == 0 || self.is_region(element.values, u64::from(element.len) * 8, 8);
+                element.len == 0 || self.is_mutable(element.values, u64::from(element.len) * 8, 8);
             require(placed, damage(Fault::OutOfBounds))?;
         }
         Ok(element)
@@ -358,8 +366,12 @@ impl<'a> Metadata<'a> {
         Ok((name, self.bytes(custom.bytes, Part::Custom, index)?))
     }
 
-    fn is_region(&self, distance: u32, len: u64, align: u32) -> bool {
-        is_region(&self.header.layout, distance, len, align)
+    fn is_mutable(&self, distance: u32, len: u64, align: u32) -> bool {
+        is_mutable(&self.header.layout, distance, len, align)
+    }
+
+    fn is_constant(&self, distance: u32, len: u64, align: u32) -> bool {
+        is_constant(&self.header.layout, distance, len, align)
     }
 }
 

@@ -113,13 +113,13 @@ records! {
     Span { offset: u32, len: u32, }
     Segment { file_offset: u64, address: u64, size: u64, }
     InstanceLayout {
-        size: u32, globals: u32, type_ids: u32, data_dropped: u32, elem_dropped: u32, reserved: u32,
+        size: u32, globals: u32, type_ids: u32, data_dropped: u32, elem_dropped: u32, mutable: u32,
     }
     ObjectHeader {
         magic: [u8; 8], version: Version, header_size: u32, arch: u16, os: u16, metadata_size: u32,
         cpu_features: u64, text: Segment, image: Segment, layout: InstanceLayout, init: u32,
         imported_functions: u32, imported_tables: u32, imported_memories: u32,
-        imported_globals: u32, types: Span, val_types: Span, functions: Span, tables: Span,
+        imported_globals: u32, types: Span, val_types: Span, functions: Span, func_refs: Span, tables: Span,
         memories: Span, globals: Span, imports: Span, exports: Span, elements: Span, data: Span,
         image_runs: Span, trap_offsets: Span, trap_codes: Span, customs: Span,
         globals_image: Span, strings: Span, module_name: Span, producer: Span, code_tables: Span,
