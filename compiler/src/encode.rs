@@ -65,8 +65,9 @@ records! {
         type_index, text_offset, text_size, func_ref, import_slot, name, addr_map
     }
     TableRecord { min, max, elem, flags, def, storage }
+    CodeTableRecord { table, type_index, offset }
     MemoryRecord {
-        min, max, flags, page_size_log2, def, reserved, reservation, guard
+        min, max, flags, page_size_log2, def, reserved, reservation, guard, capacity
     }
     GlobalRecord { ty, mutable, cell }
     ImportRecord { module, name, kind, index }
@@ -80,7 +81,7 @@ records! {
         init, imported_functions, imported_tables, imported_memories, imported_globals, types,
         val_types, functions, func_refs, tables, memories, globals, imports, exports, elements, data,
         image_runs, trap_offsets, trap_codes, customs, globals_image, strings, module_name,
-        producer, code_tables, source_hash, trap_stubs, reserved
+        producer, code_tables, code_table_records, source_hash, trap_stubs, flags
     }
 }
 
@@ -129,9 +130,10 @@ pub(crate) fn empty_header() -> ObjectHeader {
         module_name: none,
         producer: none,
         code_tables: none,
+        code_table_records: none,
         source_hash: [0; 32],
         trap_stubs: [precast_abi::NONE; 16],
-        reserved: 0,
+        flags: 0,
     }
 }
 

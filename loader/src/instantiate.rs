@@ -20,7 +20,7 @@ use crate::error::{Error, LimitError, SystemError};
 use crate::func::Func;
 use crate::global::Global;
 use crate::host::record::{HostBox, HostDef};
-use crate::memory::{Home, MemoryEntity, capacity_for, shift};
+use crate::memory::{Home, MemoryEntity, shift, slot_capacity};
 use crate::module::{FuncRefSite, Module, memory_type, table_type};
 use crate::object::{Damage, Fault, Metadata, Part};
 use crate::slot::{Slot, SlotPlan};
@@ -204,7 +204,7 @@ fn plan(core: &StoreCore, metadata: Metadata<'_>) -> Result<SlotPlan, Error> {
     plan.memory_capacity = if plan.guarded {
         memory.reservation
     } else {
-        round(capacity_for(&ty, limit)).ok_or_else(too_large)?
+        round(slot_capacity(&memory, &ty, limit)).ok_or_else(too_large)?
     };
     plan.guard = memory.guard;
     Ok(plan)
@@ -221,7 +221,8 @@ fn fill(
     let metadata = module.metadata();
     let header = metadata.header();
     slot.write_header(InstanceHeader {
-        loader: [index.into(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        loader: [index.into(), 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        fuel: core.options.fuel,
         memory0: MemoryDef {
             base: slot.base() as u64,
             len: 0,
@@ -380,7 +381,7 @@ fn make_memories(
         core.take_memory(bytes)?;
         let (home, capacity, base) = if index == 0 {
             let capacity = match record.reservation {
-                0 => capacity_for(&ty, core.options.limits.memory_bytes),
+                0 => slot_capacity(&record, &ty, core.options.limits.memory_bytes),
                 reservation => reservation,
             };
             (

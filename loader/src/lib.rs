@@ -32,6 +32,7 @@ mod backtrace;
 mod caller;
 mod error;
 mod externs;
+mod fuel;
 mod func;
 mod global;
 mod host;

@@ -309,6 +309,7 @@ words! {
         ModuleName => "the module name",
         Producer => "the producer",
         CodeTables => "the code tables",
+        CodeTableRecords => "the list of code tables",
         TrapStub => "trap stub",
         Type => "type",
         ValType => "value type",
@@ -325,7 +326,7 @@ words! {
         TrapSite => "trap site",
         Custom => "custom section",
         AddressMap => "the address map of function",
-        CodeTable => "code table entry",
+        CodeTable => "code table",
         Region => "region of instance data",
         Name => "the name of function",
     }

@@ -33,7 +33,7 @@ pub(crate) fn check(bytes: &[u8], elf: &Elf) -> Result<ObjectHeader, OpenError> 
     check_counts(&header)?;
     check_layout(&header)?;
     check_entry_points(&header)?;
-    if header.reserved != 0 {
+    if header.flags & !ObjectHeader::FUEL != 0 {
         return Err(Damage::of(Part::Metadata, Fault::NotZero).into());
     }
     Ok(header)
@@ -157,6 +157,11 @@ fn check_lists(header: &ObjectHeader) -> Result<(), Damage> {
         (header.strings, of::<u8>(), Part::Strings),
         (header.module_name, of::<u8>(), Part::ModuleName),
         (header.producer, of::<u8>(), Part::Producer),
+        (
+            header.code_table_records,
+            of::<CodeTableRecord>(),
+            Part::CodeTableRecords,
+        ),
         // The code tables are arrays of 32-bit offsets, given in bytes.
         (header.code_tables, (1, 4), Part::CodeTables),
     ];

@@ -90,6 +90,26 @@ impl<'a> Metadata<'a> {
         self.span(self.header.code_tables, Part::CodeTables, None)
     }
 
+    /// Code table `index`, and how many entries it has: one more than its table has elements.
+    pub fn code_table(&self, index: u32) -> Result<(CodeTableRecord, u32), Damage> {
+        let list = self.header.code_table_records;
+        let array: CodeTableRecord = self.record(list, index, Part::CodeTable)?;
+        let damage = |fault| Damage::at(Part::CodeTable, index, fault);
+        let table = self.table(array.table)?;
+        let immutable = table.flags & TableRecord::IMMUTABLE != 0;
+        require(immutable, damage(Fault::Contradiction))?;
+        let known = array.type_index == NONE || array.type_index < self.header.types.len;
+        require(known, damage(Fault::BadIndex))?;
+        let entries = table.min.saturating_add(1);
+        let shared = array.type_index == NONE;
+        // Beyond 32 bits it does not fit anyway.
+        let size = CodeTableRecord::size(entries.min(1 << 33), shared);
+        let inside = u64::from(array.offset) + size <= u64::from(self.header.code_tables.len);
+        require(inside, damage(Fault::OutOfBounds))?;
+        require(array.offset % 4 == 0, damage(Fault::Misaligned))?;
+        Ok((array, entries as u32))
+    }
+
     /// Value type `index` of the pool that types refer to.
     pub fn val_type(&self, index: u32) -> Result<ValType, Damage> {
         let ty = self.record(self.header.val_types, index, Part::ValType)?;
@@ -234,7 +254,7 @@ impl<'a> Metadata<'a> {
         };
         require(placed, damage(Fault::OutOfBounds))?;
         require(
-            has_sound_reservation(&memory, index),
+            has_sound_reservation(&memory, imported, index),
             damage(Fault::BadSize),
         )?;
         Ok(memory)
@@ -386,16 +406,27 @@ pub(crate) fn initial_bytes(memory: &MemoryRecord) -> Option<u64> {
 /// A reservation holds the whole of what a 32-bit memory can become up to its own size, is made
 /// of pages, and leaves room in the address space. Only memory 0 can have one: only its base
 /// is known to generated code.
-fn has_sound_reservation(memory: &MemoryRecord, index: u32) -> bool {
-    if memory.reservation == 0 {
-        return memory.guard <= 1 << 46;
-    }
+///
+/// So is a capacity, of a memory whose every access is checked.
+fn has_sound_reservation(memory: &MemoryRecord, imported: bool, index: u32) -> bool {
     let page = crate::sys::SMALLEST_PAGE as u64;
-    index == 0
+    let first = index == 0 && !imported;
+    let least = initial_bytes(memory);
+    let sound_capacity = memory.capacity == 0
+        || first
+            && memory.reservation == 0
+            && memory.capacity <= 1 << 46
+            && memory.capacity.is_multiple_of(page)
+            && least.is_some_and(|bytes| bytes <= memory.capacity);
+    if memory.reservation == 0 {
+        return memory.guard <= 1 << 46 && sound_capacity;
+    }
+    first
+        && sound_capacity
         && memory.flags & MemoryRecord::INDEX64 == 0
         && memory.reservation <= 1 << 46
         && memory.guard <= 1 << 46
         && memory.reservation.is_multiple_of(page)
         && memory.guard.is_multiple_of(page)
-        && initial_bytes(memory).is_some_and(|bytes| bytes <= memory.reservation)
+        && least.is_some_and(|bytes| bytes <= memory.reservation)
 }

@@ -123,7 +123,8 @@ records! {
         memories: Span, globals: Span, imports: Span, exports: Span, elements: Span, data: Span,
         image_runs: Span, trap_offsets: Span, trap_codes: Span, customs: Span,
         globals_image: Span, strings: Span, module_name: Span, producer: Span, code_tables: Span,
-        source_hash: [u8; 32], trap_stubs: [u32; 16], reserved: u32,
+        code_table_records: Span,
+        source_hash: [u8; 32], trap_stubs: [u32; 16], flags: u32,
     }
     TypeRecord { first: u32, params: u32, results: u32, enter_stub: u32, host_stub: u32, }
     FunctionRecord {
@@ -131,9 +132,10 @@ records! {
         name: Span, addr_map: Span,
     }
     TableRecord { min: u64, max: u64, elem: ValType, flags: u32, def: u32, storage: u32, }
+    CodeTableRecord { table: u32, type_index: u32, offset: u32, }
     MemoryRecord {
         min: u64, max: u64, flags: u32, page_size_log2: u32, def: u32, reserved: u32,
-        reservation: u64, guard: u64,
+        reservation: u64, guard: u64, capacity: u64,
     }
     GlobalRecord { ty: ValType, mutable: u32, cell: u32, }
     ImportRecord { module: Span, name: Span, kind: u32, index: u32, }

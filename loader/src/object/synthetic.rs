@@ -91,6 +91,7 @@ fn metadata() -> (ObjectHeader, Section) {
         reserved: 0,
         reservation: 1 << 32,
         guard: 1 << 31,
+        capacity: 0,
     };
     let table = TableRecord {
         min: 1,
@@ -190,9 +191,10 @@ fn metadata() -> (ObjectHeader, Section) {
         module_name: section.text("sample"),
         producer: section.text("by hand"),
         code_tables: Span::default(),
+        code_table_records: Span::default(),
         source_hash: [1; 32],
         trap_stubs: [16; 16],
-        reserved: 0,
+        flags: 0,
     };
     let size = section.bytes.len() as u32;
     (
