@@ -46,6 +46,8 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
             EmitKind::Clif => Emit::Clif,
             EmitKind::Asm => Emit::Asm,
         },
+        memory_reservation: args.memory_reservation,
+        fuel: args.fuel,
         jobs: args.jobs,
         ..Options::default()
     };

@@ -90,12 +90,17 @@ pub fn compile_with_progress(
 ) -> Result<Compiled, CompileError> {
     let pool = thread_pool(options.jobs)?;
     let isa = isa::build(options)?;
-    let module = pool.install(|| ModuleInfo::read(wasm))?;
+    let mut module = pool.install(|| ModuleInfo::read(wasm))?;
+    if let Some(bytes) = options.memory_reservation {
+        module.limit_memory(bytes)?;
+    }
+    let module = module;
     let layout = Layout::new(&module)?;
     let env = Env {
         module: &module,
         layout: &layout,
         isa: &*isa,
+        fuel: options.fuel,
     };
     let stubs = stubs::unnamed(&module);
     let mut summary = Summary {

@@ -296,6 +296,8 @@ pub enum UseError {
     },
     /// The global cannot be set.
     Immutable,
+    /// The object was not compiled to count what it executes.
+    NoFuel,
     /// An index or range past the end of a memory or table.
     OutOfBounds,
     /// A type that cannot be made, for instance one whose least size exceeds its greatest.
@@ -340,6 +342,9 @@ impl fmt::Display for UseError {
                 write!(f, "expected a value of type {expected}, found {found}")
             }
             UseError::Immutable => f.write_str("the global is immutable"),
+            UseError::NoFuel => {
+                f.write_str("the object does not count fuel; compile it with --fuel")
+            }
             UseError::OutOfBounds => f.write_str("out of bounds"),
             UseError::BadType { reason } => write!(f, "not a valid type: {reason}"),
             UseError::NotCallable => f.write_str("the function cannot be called from outside"),

@@ -21,7 +21,7 @@ use crate::error::{Error, LimitError, SystemError};
 use crate::func::Func;
 use crate::global::Global;
 use crate::host::record::{HostBox, HostDef};
-use crate::memory::{Home, MemoryEntity, capacity_for, shift};
+use crate::memory::{Home, MemoryEntity, shift, slot_capacity};
 use crate::module::{FuncRefSite, Module, memory_type, table_type};
 use crate::object::{Damage, Fault, Metadata, Part};
 use crate::slot::{Place, Slot, SlotPlan};
@@ -255,7 +255,7 @@ fn plan(core: &StoreCore, metadata: Metadata<'_>) -> Result<SlotPlan, Error> {
     plan.memory_capacity = if plan.guarded {
         memory.reservation
     } else {
-        round(capacity_for(&ty, limit)).ok_or_else(too_large)?
+        round(slot_capacity(&memory, &ty, limit)).ok_or_else(too_large)?
     };
     plan.guard = memory.guard;
     Ok(plan)
@@ -273,7 +273,8 @@ fn fill(
     let metadata = module.metadata();
     let header = metadata.header();
     slot.write_header(InstanceHeader {
-        loader: [index.into(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        loader: [index.into(), 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        fuel: core.options.fuel,
         memory0: MemoryDef {
             base: slot.base() as u64,
             len: 0,

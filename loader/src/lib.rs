@@ -33,6 +33,7 @@ mod caller;
 mod entry;
 mod error;
 mod externs;
+mod fuel;
 mod func;
 mod global;
 mod host;

@@ -3,6 +3,7 @@
 use super::control::Frame;
 use super::dispatch;
 use super::env::Env;
+use super::fuel::{Runs, ends_run};
 use super::signature::{clif_type, wasm_signature};
 use super::trap::TrapSites;
 use crate::error::CompileError;
@@ -66,6 +67,8 @@ pub(crate) struct FuncTranslator<'a> {
     pub(super) traps: TrapSites,
     /// Entities of the function that were made before.
     pub(super) cache: Cache,
+    /// What its runs of operators cost.
+    pub(super) runs: Runs,
 }
 
 /// Entities of a Cranelift function that are made at first use and shared after.
@@ -108,6 +111,7 @@ impl<'a> FuncTranslator<'a> {
             offset: 0,
             traps: TrapSites::default(),
             cache: Cache::default(),
+            runs: Runs::default(),
         };
         for (ty, value) in ty.params.iter().zip(&params[1..]) {
             let variable = t.builder.declare_var(clif_type(*ty));
@@ -138,6 +142,10 @@ impl<'a> FuncTranslator<'a> {
         body: &FunctionBody<'_>,
     ) -> wasmparser::Result<Result<(), CompileError>> {
         self.declare_locals(body)?;
+        if self.env.fuel {
+            self.runs = Runs::of(body)?;
+            self.charge_next_run();
+        }
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
             self.offset = reader.original_position();
@@ -153,6 +161,9 @@ impl<'a> FuncTranslator<'a> {
             let result = result.and_then(|()| self.check_size());
             if result.is_err() {
                 return Ok(result);
+            }
+            if self.env.fuel && ends_run(&op) {
+                self.charge_next_run();
             }
         }
         Ok(Ok(()))
