@@ -17,7 +17,8 @@ pub struct Options {
     pub opt: OptLevel,
     /// What to make.
     pub emit: Emit,
-    /// How many threads work at once; 0 stands for one per CPU. The output does not depend on it.
+    /// How many threads work at once, at most 256; 0 stands for one per CPU. The output does not
+    /// depend on it.
     pub jobs: usize,
 }
 
