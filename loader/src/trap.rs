@@ -149,16 +149,29 @@ impl Frame {
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.module.is_empty() {
-            write!(f, "{}!", self.module)?;
+            write!(f, "{}!", Printable(&self.module))?;
         }
         match &self.name {
-            Some(name) => f.write_str(name)?,
+            Some(name) => Printable(name).fmt(f)?,
             None => write!(f, "wasm-function[{}]", self.function)?,
         }
         match self.wasm_offset {
             Some(offset) => write!(f, " at {offset:#x}"),
             None => Ok(()),
         }
+    }
+}
+
+/// A name that a module gives, in one line: whatever is in it, it must not drive a terminal, nor look
+/// like more than one frame.
+struct Printable<'a>(&'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c.is_control() {
+            true => write!(f, "{}", c.escape_default()),
+            false => write!(f, "{c}"),
+        })
     }
 }
 
@@ -173,5 +186,25 @@ impl fmt::Display for Backtrace {
             writeln!(f, "{number:4}: {frame}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names are the module's own words.
+    #[test]
+    fn names_in_backtraces_cannot_drive_a_terminal_or_forge_frames() {
+        let frame = Frame {
+            module: "m\r".to_owned(),
+            function: 3,
+            name: Some("f\n   1: forged\u{1b}[31mé".to_owned()),
+            wasm_offset: Some(16),
+        };
+        assert_eq!(
+            frame.to_string(),
+            "m\\r!f\\n   1: forged\\u{1b}[31mé at 0x10"
+        );
     }
 }

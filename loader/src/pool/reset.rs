@@ -145,8 +145,8 @@ impl Reset {
     pub(super) fn new(core: &StoreCore, module: &Module) -> Result<Reset, Error> {
         let instance = &core.instances[0];
         let region = &instance.slot.region;
-        let size = module.metadata().header().layout.size as usize;
-        // SAFETY: the instance data ends at the base; no guest runs.
+        let size = module.metadata().header().layout.mutable as usize;
+        // SAFETY: the part of the instance data that may change ends at the base; no guest runs.
         let pristine = unsafe { bytes(region.base - size, size) }.into();
         let own = core.memories.first().filter(|memory| memory.is_in_slot());
         let len = own.map_or(0, |memory| memory.def().len.max(memory.committed) as usize);

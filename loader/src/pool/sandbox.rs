@@ -81,7 +81,7 @@ impl<T: 'static> Parked<T> {
     #[cold]
     fn keep_initialised(&mut self) {
         let core = &self.store.core;
-        let calls_host = !core.instances[0].functions.is_empty();
+        let calls_host = core.activation.host_calls.get() > 0;
         if !calls_host && self.reset.keep_instance_data(core) {
             self.init = None;
         }
