@@ -431,7 +431,10 @@ impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PoolError::Full { slots } => {
-                write!(f, "all {slots} slots of the pool are in use: set `slots` higher")
+                write!(
+                    f,
+                    "all {slots} slots of the pool are in use: set `slots` higher"
+                )
             }
             PoolError::InstanceData { needed, room } => write!(
                 f,
@@ -466,7 +469,10 @@ impl fmt::Display for PoolError {
                 limit,
                 source,
             } => {
-                write!(f, "the pool needs {needed} bytes of address space: {source}; ")?;
+                write!(
+                    f,
+                    "the pool needs {needed} bytes of address space: {source}; "
+                )?;
                 match limit {
                     Some(limit) => write!(
                         f,

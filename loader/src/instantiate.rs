@@ -135,7 +135,9 @@ pub(crate) fn build(
         } = slot.region;
         Box::new(Window::new(stack, stack_top, base, committed as usize))
     });
-    slot.region.window = window.as_deref().map_or(std::ptr::null(), std::ptr::from_ref);
+    slot.region.window = window
+        .as_deref()
+        .map_or(std::ptr::null(), std::ptr::from_ref);
     let index = u32::try_from(core.instances.len()).unwrap_or(NONE - 1);
     let rollback = Rollback::of(core);
     let room = Room {

@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 
 use crate::activation::{Activation, Reason};
 use crate::error::Error;
-use crate::store::{AsStore, Store};
+use crate::pool::Sandbox;
+use crate::store::{AsStore, Store, StoreCore};
 use crate::sys;
 use crate::thread::ThreadRecord;
 use crate::trap::Interruption;
@@ -295,6 +296,16 @@ pub(crate) fn expire(thread: &ThreadRecord) -> Option<Moment> {
     Some(earliest_of(first))
 }
 
+impl StoreCore {
+    fn usage(&self) -> Usage {
+        Usage {
+            host_calls: self.activation.host_calls.get(),
+            cycles: self.activation.limits.cycles.get(),
+            memory_bytes: self.memory_bytes,
+        }
+    }
+}
+
 impl Activation {
     /// Sets when calls end.
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
@@ -329,13 +340,6 @@ impl Activation {
     pub(crate) fn set_timed(&self, timed: bool) {
         self.limits.timed.set(timed);
         self.limits_changed();
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        Usage {
-            host_calls: self.host_calls.get(),
-            cycles: self.limits.cycles.get(),
-        }
     }
 }
 
@@ -374,52 +378,62 @@ pub struct Usage {
     /// Cycles of the CPU's time stamp counter between entering guests and their return, host
     /// functions that they called included. Counted only while [`Store::count_cycles`] asks for it.
     pub cycles: u64,
+    /// Bytes of linear memory that its instances have. Memories never shrink, so that this is also the
+    /// most that they have had.
+    pub memory_bytes: u64,
 }
 
-impl<T: 'static> Store<T> {
-    /// Sets when calls into this store end: the one that runs then, and later ones until another
-    /// deadline is set, fail with [`crate::TrapCode::Interrupted`] by
-    /// [`Interruption::Deadline`]. A blocking WASI call is cut short.
-    ///
-    /// Generated code does not slow down; entering takes some tens of nanoseconds more. Counts for
-    /// calls from outside of the store's guests, not for those that a host function makes
-    /// within one. The first limit of the process starts a thread that watches over all of them.
-    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.as_store()
-            .into_core()
-            .activation
-            .set_deadline(deadline);
-    }
+/// What stores and sandboxes have alike.
+macro_rules! limits_of {
+    ($($store:ident),*) => {$(
+        impl<T: 'static> $store<T> {
+            /// Sets when calls into this store end: the one that runs then, and later ones until another
+            /// deadline is set, fail with [`crate::TrapCode::Interrupted`] by
+            /// [`Interruption::Deadline`]. A blocking WASI call is cut short.
+            ///
+            /// Generated code does not slow down; entering takes some tens of nanoseconds more. Counts for
+            /// calls from outside of the store's guests, not for those that a host function makes
+            /// within one. The first limit of the process starts a thread that watches over all of them.
+            pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+                self.as_store()
+                    .into_core()
+                    .activation
+                    .set_deadline(deadline);
+            }
 
-    /// Sets how much CPU time calls into this store may use from now on, all together: when it is
-    /// spent they fail with [`crate::TrapCode::Interrupted`] by [`Interruption::CpuBudget`].
-    ///
-    /// Costs two readings of the thread's CPU clock per call, about half a microsecond each.
-    pub fn set_cpu_budget(&mut self, budget: Option<Duration>) {
-        self.as_store()
-            .into_core()
-            .activation
-            .set_cpu_budget(budget);
-    }
+            /// Sets how much CPU time calls into this store may use from now on, all together: when it is
+            /// spent they fail with [`crate::TrapCode::Interrupted`] by [`Interruption::CpuBudget`].
+            ///
+            /// Costs two readings of the thread's CPU clock per call, about half a microsecond each.
+            pub fn set_cpu_budget(&mut self, budget: Option<Duration>) {
+                self.as_store()
+                    .into_core()
+                    .activation
+                    .set_cpu_budget(budget);
+            }
 
-    /// What is left of the budget; `None` where there is none.
-    pub fn cpu_budget(&self) -> Option<Duration> {
-        self.as_store().into_core().activation.cpu_budget()
-    }
+            /// What is left of the budget; `None` where there is none.
+            pub fn cpu_budget(&self) -> Option<Duration> {
+                self.as_store().into_core().activation.cpu_budget()
+            }
 
-    /// Sets how long a call that was started with [`crate::TypedFunc::start`] runs in one go: then it is
-    /// suspended, wherever it is, and can be resumed later. At least a microsecond.
-    pub fn set_time_slice(&mut self, slice: Option<Duration>) {
-        self.as_store().into_core().activation.set_time_slice(slice);
-    }
+            /// Sets how long a call that was started with [`crate::TypedFunc::start`] runs in one go: then it is
+            /// suspended, wherever it is, and can be resumed later. At least a microsecond.
+            pub fn set_time_slice(&mut self, slice: Option<Duration>) {
+                self.as_store().into_core().activation.set_time_slice(slice);
+            }
 
-    /// Sets whether [`Usage::cycles`] are counted. That costs some ten nanoseconds per call.
-    pub fn count_cycles(&mut self, count: bool) {
-        self.as_store().into_core().activation.set_timed(count);
-    }
+            /// Sets whether [`Usage::cycles`] are counted. That costs some ten nanoseconds per call.
+            pub fn count_cycles(&mut self, count: bool) {
+                self.as_store().into_core().activation.set_timed(count);
+            }
 
-    /// What the store's guests have used so far.
-    pub fn usage(&self) -> Usage {
-        self.as_store().into_core().activation.usage()
-    }
+            /// What the store's guests have used so far.
+            pub fn usage(&self) -> Usage {
+                self.as_store().into_core().usage()
+            }
+        }
+    )*};
 }
+
+limits_of!(Store, Sandbox);

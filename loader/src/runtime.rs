@@ -96,9 +96,9 @@ impl<'a> Context<'a> {
         let to = self.bytes(memory, start, len)?;
         let home = &self.core().memories[self.memory(memory) as usize].home;
         let window = match home {
-            Home::Slot { instance, .. } => self.core().instances[*instance as usize]
-                .window
-                .as_deref(),
+            Home::Slot { instance, .. } => {
+                self.core().instances[*instance as usize].window.as_deref()
+            }
             Home::Own(_) => None,
         };
         window

@@ -246,8 +246,7 @@ impl Window {
         }
         // SAFETY: pages of the slot; access is only added. The neighbours have it already, so that
         // mappings only become fewer.
-        let opened =
-            unsafe { sys::protect_pages(self.stack..self.end(), Access::ReadWrite) };
+        let opened = unsafe { sys::protect_pages(self.stack..self.end(), Access::ReadWrite) };
         if opened {
             self.is_narrow.store(false, Relaxed);
             self.low.store(self.stack, Relaxed);
@@ -288,7 +287,11 @@ impl Window {
         for range in ranges.iter().take(MAX_RANGES) {
             // SAFETY: see above.
             done &= unsafe { sys::protect_pages(at..range.start, Access::Read) };
-            self.insert(self.count.load(Relaxed), self.count.load(Relaxed), range.clone());
+            self.insert(
+                self.count.load(Relaxed),
+                self.count.load(Relaxed),
+                range.clone(),
+            );
             at = range.end;
         }
         // SAFETY: see above.

@@ -1,6 +1,7 @@
 //! Pools: slots that are used again hold nothing of their last user, whatever it did and however it
 //! ended, and however they are restored.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use precast::pool::{Density, PoolBuilder, ResetStrategy};
@@ -83,10 +84,14 @@ const SCRIBBLER: &str = r#"(module
 /// What the guest's calls of the host do.
 #[derive(Debug, Default)]
 struct Host {
-    entered: bool,
+    entered: Arc<AtomicBool>,
 }
 
-static ENTERED: AtomicBool = AtomicBool::new(false);
+impl Host {
+    fn was_entered(&self) -> bool {
+        self.entered.load(Ordering::SeqCst)
+    }
+}
 
 fn template() -> Template<Host> {
     let mut linker = Linker::new();
@@ -94,8 +99,7 @@ fn template() -> Template<Host> {
         "host",
         "call",
         |mut caller: Caller<'_, Host>, what: i32| -> Result<(), Error> {
-            caller.data_mut().entered = true;
-            ENTERED.store(true, Ordering::SeqCst);
+            caller.data().entered.store(true, Ordering::SeqCst);
             match what {
                 0 => {
                     let (mut memory, _) = caller.memory_and_data().expect("it has a memory");
@@ -113,11 +117,16 @@ fn template() -> Template<Host> {
             }
         },
     );
-    linker.template(&module(SCRIBBLER)).expect("its imports fit")
+    linker
+        .template(&module(SCRIBBLER))
+        .expect("its imports fit")
 }
 
 fn builder(strategy: ResetStrategy) -> PoolBuilder {
-    Pool::builder().slots(2).reset_strategy(strategy).verify(true)
+    Pool::builder()
+        .slots(2)
+        .reset_strategy(strategy)
+        .verify(true)
 }
 
 fn check(sandbox: &mut Sandbox<Host>, template: &Template<Host>, after: &str) {
@@ -136,7 +145,9 @@ type Deed = fn(&mut Sandbox<Host>, &Template<Host>);
 fn deeds() -> Vec<(&'static str, Deed)> {
     fn call(sandbox: &mut Sandbox<Host>, name: &str, params: &[Val]) -> Result<(), Error> {
         let instance = sandbox.instance();
-        let func = instance.export(&*sandbox, name).and_then(|item| item.func());
+        let func = instance
+            .export(&*sandbox, name)
+            .and_then(|item| item.func());
         let func = func.expect("it exports it");
         let results = func.ty(&*sandbox)?.results().len();
         func.call(sandbox, params, &mut vec![Val::I32(0); results])
@@ -152,7 +163,9 @@ fn deeds() -> Vec<(&'static str, Deed)> {
                 call(s, "touch", &i32s([page])).unwrap();
             }
         }),
-        ("in a row", |s, _| (5..60).for_each(|page| call(s, "touch", &i32s([page])).unwrap())),
+        ("in a row", |s, _| {
+            (5..60).for_each(|page| call(s, "touch", &i32s([page])).unwrap())
+        }),
         ("a page", |s, _| call(s, "scribble", &i32s([2, 3])).unwrap()),
         ("all", |s, _| call(s, "scribble", &i32s([0, 64])).unwrap()),
         ("growing", |s, _| {
@@ -169,11 +182,20 @@ fn deeds() -> Vec<(&'static str, Deed)> {
             trap(call(s, "trap", &[]));
         }),
         ("a stack overflow", |s, _| {
-            assert_eq!(trap(call(s, "overflow", &[])).code(), TrapCode::StackOverflow);
+            assert_eq!(
+                trap(call(s, "overflow", &[])).code(),
+                TrapCode::StackOverflow
+            );
         }),
-        ("deep recursion", |s, _| call(s, "recurse", &i32s([3000])).unwrap()),
-        ("the host writing", |s, _| call(s, "call_host", &i32s([0])).unwrap()),
-        ("the host writing everywhere", |s, _| call(s, "call_host", &i32s([9])).unwrap()),
+        ("deep recursion", |s, _| {
+            call(s, "recurse", &i32s([3000])).unwrap()
+        }),
+        ("the host writing", |s, _| {
+            call(s, "call_host", &i32s([0])).unwrap()
+        }),
+        ("the host writing everywhere", |s, _| {
+            call(s, "call_host", &i32s([9])).unwrap()
+        }),
         ("the host writing from outside", |s, _| {
             let memory = s.instance().memory(&*s, "memory").unwrap();
             memory.write(&mut *s, 200_000, &[0x5e; 100]).unwrap();
@@ -188,11 +210,12 @@ fn deeds() -> Vec<(&'static str, Deed)> {
             std::panic::catch_unwind(call).expect_err("it panics");
         }),
         ("a kill", |s, _| {
-            ENTERED.store(false, Ordering::SeqCst);
             let handle = s.interrupt_handle();
+            let entered = Arc::clone(&s.data().entered);
+            entered.store(false, Ordering::SeqCst);
             std::thread::scope(|scope| {
                 scope.spawn(move || {
-                    while !ENTERED.load(Ordering::SeqCst) {
+                    while !entered.load(Ordering::SeqCst) {
                         std::thread::yield_now();
                     }
                     handle.kill();
@@ -203,9 +226,20 @@ fn deeds() -> Vec<(&'static str, Deed)> {
             });
         }),
         ("more instances and values", |s, t| {
-            let other = Linker::new().instantiate(&mut *s, &module(r#"(module (memory 1 2)
-                (func (export "f") (i32.store (i32.const 0) (i32.const 1))))"#)).unwrap();
-            other.func::<(), ()>(&*s, "f").unwrap().call(&mut *s, ()).unwrap();
+            let other = Linker::new()
+                .instantiate(
+                    &mut *s,
+                    &module(
+                        r#"(module (memory 1 2)
+                (func (export "f") (i32.store (i32.const 0) (i32.const 1))))"#,
+                    ),
+                )
+                .unwrap();
+            other
+                .func::<(), ()>(&*s, "f")
+                .unwrap()
+                .call(&mut *s, ())
+                .unwrap();
             let table = s.instance().table(&*s, "externs").unwrap();
             let secret = precast::ExternRef::new(&mut *s, 42u64);
             table.set(&mut *s, 2, Val::ExternRef(Some(secret))).unwrap();
@@ -221,14 +255,18 @@ fn in_turn(
     first: (&'static str, Deed),
     second: (&'static str, Deed),
 ) {
-    let mut sandbox = pool.instantiate(template, Tenant(1), Host::default()).unwrap();
+    let mut sandbox = pool
+        .instantiate(template, Tenant(1), Host::default())
+        .unwrap();
     (first.1)(&mut sandbox, template);
     sandbox.reset().expect("nothing is refused");
     check(&mut sandbox, template, first.0);
     (second.1)(&mut sandbox, template);
     drop(sandbox);
-    let mut sandbox = pool.instantiate(template, Tenant(2), Host::default()).unwrap();
-    assert!(!sandbox.data().entered);
+    let mut sandbox = pool
+        .instantiate(template, Tenant(2), Host::default())
+        .unwrap();
+    assert!(!sandbox.data().was_entered());
     assert_eq!(sandbox.tenant(), Tenant(2));
     check(&mut sandbox, template, second.0);
 }
@@ -244,7 +282,11 @@ fn isolation(strategy: ResetStrategy) {
         }
     }
     let stats = pool.stats();
-    assert_eq!((stats.live, stats.unclean, stats.lost), (0, 0, 0), "{stats:?}");
+    assert_eq!(
+        (stats.live, stats.unclean, stats.lost),
+        (0, 0, 0),
+        "{stats:?}"
+    );
     assert_eq!(stats.made, 1, "one slot is used over and over: {stats:?}");
     let (window, scan, discard) = match strategy {
         ResetStrategy::Scan => (false, true, false),
@@ -278,11 +320,16 @@ fn nothing_is_left_by_discard() {
 
 #[test]
 fn a_slot_goes_to_one_template_after_the_other() {
-    let pool = builder(ResetStrategy::Auto).slots(1).build().expect("a small pool");
+    let pool = builder(ResetStrategy::Auto)
+        .slots(1)
+        .build()
+        .expect("a small pool");
     let (first, second) = (template(), template());
     for round in 0..5 {
         for template in [&first, &second] {
-            let mut sandbox = pool.instantiate(template, Tenant(round), Host::default()).unwrap();
+            let mut sandbox = pool
+                .instantiate(template, Tenant(round), Host::default())
+                .unwrap();
             check(&mut sandbox, template, "another template");
             let scribble = template.func::<(i32, i32), ()>("scribble").unwrap();
             scribble.call(&mut sandbox, (0, 64)).unwrap();
@@ -297,9 +344,14 @@ fn functions_of_another_template_are_refused() {
     let pool = builder(ResetStrategy::Auto).build().expect("a small pool");
     let (first, second) = (template(), template());
     let grow = first.func::<i32, i32>("grow").unwrap();
-    let mut sandbox = pool.instantiate(&second, Tenant(0), Host::default()).unwrap();
+    let mut sandbox = pool
+        .instantiate(&second, Tenant(0), Host::default())
+        .unwrap();
     let error = grow.call(&mut sandbox, 1).unwrap_err();
-    assert!(matches!(error, Error::Use(UseError::WrongTemplate)), "{error}");
+    assert!(
+        matches!(error, Error::Use(UseError::WrongTemplate)),
+        "{error}"
+    );
     assert!(second.func::<i64, i32>("grow").is_err());
     assert!(second.func::<i32, i32>("memory").is_err());
     assert!(second.func::<i32, i32>("nothing").is_err());
@@ -308,13 +360,20 @@ fn functions_of_another_template_are_refused() {
 #[test]
 fn handles_of_the_last_user_are_of_no_use() {
     let template = template();
-    let pool = builder(ResetStrategy::Auto).slots(1).build().expect("a small pool");
-    let sandbox = pool.instantiate(&template, Tenant(1), Host::default()).unwrap();
+    let pool = builder(ResetStrategy::Auto)
+        .slots(1)
+        .build()
+        .expect("a small pool");
+    let sandbox = pool
+        .instantiate(&template, Tenant(1), Host::default())
+        .unwrap();
     let instance = sandbox.instance();
     let memory = instance.memory(&sandbox, "memory").unwrap();
     let grow = instance.func::<i32, i32>(&sandbox, "grow").unwrap();
     drop(sandbox);
-    let mut sandbox = pool.instantiate(&template, Tenant(2), Host::default()).unwrap();
+    let mut sandbox = pool
+        .instantiate(&template, Tenant(2), Host::default())
+        .unwrap();
     assert!(memory.data(&sandbox).is_err());
     assert!(memory.write(&mut sandbox, 0, b"x").is_err());
     assert!(grow.call(&mut sandbox, 1).is_err());
@@ -328,9 +387,13 @@ fn everything_may_be_dropped_in_any_order() {
     for order in 0..6 {
         let template = template();
         let pool = builder(ResetStrategy::Auto).build().expect("a small pool");
-        let unused = pool.instantiate(&template, Tenant(1), Host::default()).unwrap();
+        let unused = pool
+            .instantiate(&template, Tenant(1), Host::default())
+            .unwrap();
         drop(unused);
-        let sandbox = pool.instantiate(&template, Tenant(1), Host::default()).unwrap();
+        let sandbox = pool
+            .instantiate(&template, Tenant(1), Host::default())
+            .unwrap();
         let grow = template.func::<i32, i32>("grow").unwrap();
         let (mut template, mut pool, mut sandbox) = (Some(template), Some(pool), Some(sandbox));
         for step in 0..3 {
@@ -343,7 +406,10 @@ fn everything_may_be_dropped_in_any_order() {
                 assert!(grow.call(sandbox, 1).unwrap() >= 4);
             }
             if let (Some(pool), Some(template)) = (&pool, &template) {
-                drop(pool.instantiate(template, Tenant(3), Host::default()).unwrap());
+                drop(
+                    pool.instantiate(template, Tenant(3), Host::default())
+                        .unwrap(),
+                );
             }
         }
     }
@@ -353,56 +419,120 @@ fn everything_may_be_dropped_in_any_order() {
 fn a_template_that_is_gone_leaves_its_slots_to_others() {
     let pool = builder(ResetStrategy::Auto).build().expect("a small pool");
     let first = template();
-    let live = pool.instantiate(&first, Tenant(1), Host::default()).unwrap();
-    drop(pool.instantiate(&first, Tenant(1), Host::default()).unwrap());
+    let live = pool
+        .instantiate(&first, Tenant(1), Host::default())
+        .unwrap();
+    drop(
+        pool.instantiate(&first, Tenant(1), Host::default())
+            .unwrap(),
+    );
     assert_eq!((pool.stats().warm, pool.stats().live), (1, 1));
     drop(first);
     assert_eq!((pool.stats().warm, pool.stats().live), (0, 1));
     drop(live);
     let stats = pool.stats();
-    assert_eq!((stats.warm, stats.live, stats.free, stats.lost), (0, 0, 2, 0));
+    assert_eq!(
+        (stats.warm, stats.live, stats.free, stats.lost),
+        (0, 0, 2, 0)
+    );
 }
 
 #[test]
 fn what_does_not_fit_is_refused_with_its_reason() {
     let template = template();
-    let pool = builder(ResetStrategy::Auto).slots(1).build().expect("a small pool");
-    let sandbox = pool.instantiate(&template, Tenant(1), Host::default()).unwrap();
-    let error = pool.instantiate(&template, Tenant(1), Host::default()).unwrap_err();
-    assert_eq!(error.to_string(), "all 1 slots of the pool are in use: set `slots` higher");
+    let pool = builder(ResetStrategy::Auto)
+        .slots(1)
+        .build()
+        .expect("a small pool");
+    let sandbox = pool
+        .instantiate(&template, Tenant(1), Host::default())
+        .unwrap();
+    let error = pool
+        .instantiate(&template, Tenant(1), Host::default())
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "all 1 slots of the pool are in use: set `slots` higher"
+    );
     drop(sandbox);
-    drop(pool.instantiate(&template, Tenant(1), Host::default()).unwrap());
+    drop(
+        pool.instantiate(&template, Tenant(1), Host::default())
+            .unwrap(),
+    );
 
     let mut store = precast::Store::new(Host::default());
     let mut linker = Linker::<Host>::new();
     let func = precast::Func::wrap(&mut store, |_: Caller<'_, Host>, _: i32| {});
     linker.define(&store, "host", "call", func).unwrap();
     let error = linker.template(&module(SCRIBBLER)).unwrap_err();
-    assert!(error.to_string().contains("`host::call` belongs to a store"), "{error}");
-    let error = Linker::<Host>::new().template(&module(SCRIBBLER)).unwrap_err();
-    assert!(error.to_string().contains("unknown import `host::call`"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("`host::call` belongs to a store"),
+        "{error}"
+    );
+    let error = Linker::<Host>::new()
+        .template(&module(SCRIBBLER))
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("unknown import `host::call`"),
+        "{error}"
+    );
 
     let large = Linker::<Host>::new()
-        .template(&module("(module (table 2000 funcref) (table (export \"t\") 2000 funcref))"))
+        .template(&module(
+            "(module (table 2000 funcref) (table (export \"t\") 2000 funcref))",
+        ))
         .unwrap();
-    let pool = builder(ResetStrategy::Auto).instance_data(4096).build().unwrap();
-    let error = pool.instantiate(&large, Tenant(1), Host::default()).unwrap_err();
-    assert!(error.to_string().contains("set `instance_data` higher"), "{error}");
-    let pool = Pool::builder()
-        .density(Density::Compact { reservation: 1 << 20 })
+    let pool = builder(ResetStrategy::Auto)
+        .instance_data(4096)
         .build()
         .unwrap();
-    let error = pool.instantiate(&template, Tenant(1), Host::default()).unwrap_err();
-    assert!(error.to_string().contains("--memory-reservation"), "{error}");
+    let error = pool
+        .instantiate(&large, Tenant(1), Host::default())
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("set `instance_data` higher"),
+        "{error}"
+    );
+    let pool = Pool::builder()
+        .density(Density::Compact {
+            reservation: 1 << 20,
+        })
+        .build()
+        .unwrap();
+    let error = pool
+        .instantiate(&template, Tenant(1), Host::default())
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("--memory-reservation"),
+        "{error}"
+    );
     let stats = pool.stats();
     assert_eq!((stats.live, stats.free, stats.lost), (0, 1000, 0));
 
-    let limited = Linker::<Host>::new().template(&module("(module (memory 20))")).unwrap();
-    let pool = builder(ResetStrategy::Auto).max_memory(1 << 20).build().unwrap();
-    let error = pool.instantiate(&limited, Tenant(1), Host::default()).unwrap_err();
-    assert!(error.to_string().contains("exceeds the limit of 1048576"), "{error}");
-    let error = Pool::builder().slots(40_000_000).build::<Host>().unwrap_err();
-    assert!(error.to_string().contains("bytes of address space"), "{error}");
+    let limited = Linker::<Host>::new()
+        .template(&module("(module (memory 20))"))
+        .unwrap();
+    let pool = builder(ResetStrategy::Auto)
+        .max_memory(1 << 20)
+        .build()
+        .unwrap();
+    let error = pool
+        .instantiate(&limited, Tenant(1), Host::default())
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("exceeds the limit of 1048576"),
+        "{error}"
+    );
+    let error = Pool::builder()
+        .slots(40_000_000)
+        .build::<Host>()
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("bytes of address space"),
+        "{error}"
+    );
     let error = Pool::builder().slots(0).build::<Host>().unwrap_err();
     assert!(error.to_string().contains("between 1 and"), "{error}");
 }
@@ -410,7 +540,9 @@ fn what_does_not_fit_is_refused_with_its_reason() {
 #[test]
 fn start_functions_run_for_each_user() {
     let mut linker = Linker::<u32>::new();
-    linker.func("host", "started", |mut caller: Caller<'_, u32>| *caller.data_mut() += 1);
+    linker.func("host", "started", |mut caller: Caller<'_, u32>| {
+        *caller.data_mut() += 1
+    });
     let with_host = linker
         .template(&module(
             r#"(module (import "host" "started" (func $started)) (memory 1)
@@ -457,7 +589,10 @@ fn a_start_function_that_traps_gives_the_slot_back() {
     let pool = Pool::builder().slots(1).verify(true).build().unwrap();
     for _ in 0..10 {
         let error = pool.instantiate(&template, Tenant(0), ()).unwrap_err();
-        assert_eq!(error.trap().map(|trap| trap.code()), Some(TrapCode::Unreachable));
+        assert_eq!(
+            error.trap().map(|trap| trap.code()),
+            Some(TrapCode::Unreachable)
+        );
     }
     assert_eq!(pool.stats().free, 1);
 }
@@ -502,7 +637,10 @@ fn several_memories_and_large_tables_are_restored() {
 #[test]
 fn threads_share_a_pool() {
     let template = template();
-    let pool = builder(ResetStrategy::Auto).slots(8).build().expect("a small pool");
+    let pool = builder(ResetStrategy::Auto)
+        .slots(8)
+        .build()
+        .expect("a small pool");
     let grow = template.func::<i32, i32>("grow").unwrap();
     let touch = template.func::<i32, ()>("touch").unwrap();
     let (sender, receiver) = std::sync::mpsc::sync_channel::<Sandbox<Host>>(3);
@@ -534,5 +672,9 @@ fn threads_share_a_pool() {
         drop(sender);
     });
     let stats = pool.stats();
-    assert_eq!((stats.live, stats.unclean, stats.lost), (0, 0, 0), "{stats:?}");
+    assert_eq!(
+        (stats.live, stats.unclean, stats.lost),
+        (0, 0, 0),
+        "{stats:?}"
+    );
 }

@@ -380,7 +380,10 @@ impl<T: 'static> Pool<T> {
     pub fn stats(&self) -> PoolStats {
         let pool = &self.handle.0;
         let sum = |count: fn(&PlaceCell<T>) -> &AtomicU64| -> u64 {
-            pool.places.iter().map(|place| count(place).load(Ordering::Relaxed)).sum()
+            pool.places
+                .iter()
+                .map(|place| count(place).load(Ordering::Relaxed))
+                .sum()
         };
         let lost = pool.counts.lost.load(Ordering::Relaxed) as usize;
         let live = sum(|place| &place.live) as usize;

@@ -300,7 +300,9 @@ impl Reset {
         let mut runs = Vec::new();
         // The page that instance data begins in is always written.
         let last = self.stack_top & !(page - 1);
-        account.written(self.stack..last, |run| runs.push(run)).ok()?;
+        account
+            .written(self.stack..last, |run| runs.push(run))
+            .ok()?;
         let low = runs.first().map_or(last, |run| run.start);
         // SAFETY: the slot's stack, which is accessible: the window is open.
         unsafe { zeros(low, self.stack_top - low).restore() };
@@ -429,7 +431,8 @@ impl Reset {
         core.tables.truncate(self.tables);
         core.kept.truncate(self.kept);
         if core.instances.len() > 1 {
-            core.activation.keep_region(core.instances[0].slot.region.start);
+            core.activation
+                .keep_region(core.instances[0].slot.region.start);
             core.instances.truncate(1);
         }
         core.host_funcs.clear();
@@ -553,9 +556,9 @@ fn images(module: &Module, core: &StoreCore, in_slot: bool) -> Result<Box<[Image
         if memory.is_in_slot() != in_slot {
             continue;
         }
-        let bytes = module.image().ok_or_else(|| {
-            super::refused("map", std::io::ErrorKind::OutOfMemory.into())
-        })?;
+        let bytes = module
+            .image()
+            .ok_or_else(|| super::refused("map", std::io::ErrorKind::OutOfMemory.into()))?;
         let bytes = &bytes[run.image_offset as usize..][..run.len as usize];
         images.push(Image {
             start: memory.raw().0.addr() + run.memory_offset as usize,
@@ -617,7 +620,12 @@ mod tests {
             written.add(page * PAGE..(page + 1) * PAGE);
         }
         let ranges = written.into_ranges(PAGE)?.memory;
-        Some(ranges.into_iter().map(|r| r.start / PAGE..r.end / PAGE).collect())
+        Some(
+            ranges
+                .into_iter()
+                .map(|r| r.start / PAGE..r.end / PAGE)
+                .collect(),
+        )
     }
 
     #[test]
@@ -635,6 +643,10 @@ mod tests {
         assert_eq!(written(&pages), Some(vec![0..MAX_PAGES]));
         let pages: Vec<usize> = (0..=MAX_PAGES).collect();
         assert_eq!(written(&pages), None);
-        assert_eq!(written(&[0, 100, 200, 300, 400]), None, "joined it is too much");
+        assert_eq!(
+            written(&[0, 100, 200, 300, 400]),
+            None,
+            "joined it is too much"
+        );
     }
 }

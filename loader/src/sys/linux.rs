@@ -252,10 +252,10 @@ pub(crate) fn map_whole_file(file: BorrowedFd<'_>, len: usize) -> io::Result<Res
     }?;
     let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
     Ok(Reservation {
-            base,
-            len,
-            owned: true,
-        })
+        base,
+        len,
+        owned: true,
+    })
 }
 
 /// Opens a file for reading. What is no file is found out by [`len`]: a named pipe must not make us
