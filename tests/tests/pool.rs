@@ -3,10 +3,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use precast::pool::{Density, PoolBuilder, ResetStrategy};
-use precast::{Caller, Error, Linker, Pool, Sandbox, Template, Tenant, TrapCode, UseError, Val};
-use precast_tests::guest::{module, trap};
+use precast::{
+    Caller, Error, InterruptHandle, Interruption, Linker, Pool, Sandbox, Suspend, Template, Tenant,
+    TrapCode, Usage, UseError, Val,
+};
+use precast_compiler::Options;
+use precast_tests::guest::{module, module_with, trap};
 
 /// Writes a pattern everywhere it can, or looks for anything that is not as it was instantiated.
 const SCRIBBLER: &str = r#"(module
@@ -94,6 +99,25 @@ impl Host {
 }
 
 fn template() -> Template<Host> {
+    linker()
+        .template(&module(SCRIBBLER))
+        .expect("its imports fit")
+}
+
+/// The same, compiled for slots with 16 MiB of address space for the memory.
+fn compact_template() -> Template<Host> {
+    let options = Options {
+        memory_reservation: Some(COMPACT),
+        ..Options::default()
+    };
+    linker()
+        .template(&module_with(SCRIBBLER, &options))
+        .expect("its imports fit")
+}
+
+const COMPACT: u64 = 16 << 20;
+
+fn linker() -> Linker<Host> {
     let mut linker = Linker::new();
     linker.func(
         "host",
@@ -109,6 +133,7 @@ fn template() -> Template<Host> {
                 1 => Ok(()),
                 2 => Err(Error::host("as asked")),
                 3 => panic!("as asked"),
+                4 => Err(Suspend::new().into()),
                 _ => {
                     let (memory, _) = caller.memory_and_data().expect("it has a memory");
                     memory.all_mut().expect("writable").fill(0x5e);
@@ -118,8 +143,6 @@ fn template() -> Template<Host> {
         },
     );
     linker
-        .template(&module(SCRIBBLER))
-        .expect("its imports fit")
 }
 
 fn builder(strategy: ResetStrategy) -> PoolBuilder {
@@ -272,13 +295,16 @@ fn in_turn(
 }
 
 fn isolation(strategy: ResetStrategy) {
-    let template = template();
     let pool = builder(strategy).build().expect("a small pool");
+    isolation_in(&pool, &template(), strategy);
+}
+
+fn isolation_in(pool: &Pool<Host>, template: &Template<Host>, strategy: ResetStrategy) {
     // Windows learned from one deed meet the others.
     let deeds = deeds();
     for step in 0..deeds.len() {
         for (index, &deed) in deeds.iter().enumerate().step_by(3) {
-            in_turn(&pool, &template, deed, deeds[(index + step) % deeds.len()]);
+            in_turn(pool, template, deed, deeds[(index + step) % deeds.len()]);
         }
     }
     let stats = pool.stats();
@@ -316,6 +342,155 @@ fn nothing_is_left_by_scan() {
 #[test]
 fn nothing_is_left_by_discard() {
     isolation(ResetStrategy::Discard);
+}
+
+#[test]
+fn nothing_is_left_in_compact_slots() {
+    let density = Density::Compact {
+        reservation: COMPACT,
+    };
+    let template = compact_template();
+    for strategy in [
+        ResetStrategy::Auto,
+        ResetStrategy::Window,
+        ResetStrategy::Scan,
+        ResetStrategy::Discard,
+    ] {
+        let pool = builder(strategy).density(density).build().expect("small");
+        isolation_in(&pool, &template, strategy);
+    }
+}
+
+#[test]
+fn compact_slots_have_neighbours() {
+    // Deep recursion and accesses at the edges of a slot between two others, which are untouched.
+    let density = Density::Compact {
+        reservation: COMPACT,
+    };
+    let template = compact_template();
+    let pool = builder(ResetStrategy::Auto)
+        .slots(3)
+        .density(density)
+        .build()
+        .expect("small");
+    let make = || {
+        pool.instantiate(&template, Tenant(1), Host::default())
+            .unwrap()
+    };
+    let (mut below, mut middle, mut above) = (make(), make(), make());
+    let overflow = template.func::<(), ()>("overflow").unwrap();
+    let grow = template.func::<i32, i32>("grow").unwrap();
+    let scribble = template.func::<(i32, i32), ()>("scribble").unwrap();
+    for sandbox in [&mut middle, &mut above, &mut below] {
+        let code = trap(overflow.call(sandbox, ())).code();
+        assert_eq!(code, TrapCode::StackOverflow);
+    }
+    assert_eq!(grow.call(&mut middle, 60).unwrap(), 4);
+    assert_eq!(
+        grow.call(&mut middle, 1).unwrap(),
+        -1,
+        "its type allows 64 pages"
+    );
+    scribble.call(&mut middle, (0, 1024)).unwrap();
+    check(&mut below, &template, "what the neighbour above did");
+    check(&mut above, &template, "what the neighbour below did");
+}
+
+#[test]
+fn a_kill_meant_for_the_last_user_does_not_hit_the_next() {
+    let template = template();
+    let pool = builder(ResetStrategy::Auto)
+        .slots(1)
+        .build()
+        .expect("a small pool");
+    let grow = template.func::<i32, i32>("grow").unwrap();
+    let mut handles = Vec::new();
+    for _ in 0..100 {
+        let mut sandbox = pool
+            .instantiate(&template, Tenant(1), Host::default())
+            .unwrap();
+        handles.iter().for_each(InterruptHandle::kill);
+        assert_eq!(grow.call(&mut sandbox, 1).unwrap(), 4);
+        let handle = sandbox.interrupt_handle();
+        sandbox.reset().unwrap();
+        handle.kill();
+        assert_eq!(grow.call(&mut sandbox, 1).unwrap(), 4);
+        handles.push(sandbox.interrupt_handle());
+        assert!(!handles.last().unwrap().is_killed());
+    }
+    assert!(handles.iter().all(InterruptHandle::is_killed));
+}
+
+#[test]
+fn limits_and_counts_start_anew_for_each_user() {
+    let template = template();
+    let pool = builder(ResetStrategy::Auto)
+        .slots(1)
+        .build()
+        .expect("a small pool");
+    let spin = template.func::<(), ()>("spin").unwrap();
+    for _ in 0..3 {
+        let mut sandbox = pool
+            .instantiate(&template, Tenant(1), Host::default())
+            .unwrap();
+        assert_eq!(sandbox.usage(), sandbox_usage());
+        sandbox.set_deadline(Some(Instant::now() + Duration::from_millis(20)));
+        let trap = trap(spin.call(&mut sandbox, ()));
+        assert_eq!(trap.interruption(), Some(Interruption::Deadline));
+        assert_eq!(sandbox.usage().host_calls, 1);
+        drop(sandbox);
+        let mut sandbox = pool
+            .instantiate(&template, Tenant(2), Host::default())
+            .unwrap();
+        sandbox.set_cpu_budget(Some(Duration::from_millis(20)));
+        let trap = precast_tests::guest::trap(spin.call(&mut sandbox, ()));
+        assert_eq!(trap.interruption(), Some(Interruption::CpuBudget));
+        drop(sandbox);
+        let mut sandbox = pool
+            .instantiate(&template, Tenant(3), Host::default())
+            .unwrap();
+        assert_eq!(sandbox.cpu_budget(), None);
+        check(&mut sandbox, &template, "limits that were reached");
+    }
+}
+
+/// What a sandbox has used that has run nothing.
+fn sandbox_usage() -> Usage {
+    let mut usage = Usage::default();
+    usage.memory_bytes = 4 * 65_536;
+    usage
+}
+
+#[test]
+fn guests_may_be_suspended_and_left() {
+    let template = template();
+    let pool = builder(ResetStrategy::Auto)
+        .slots(2)
+        .build()
+        .expect("a small pool");
+    let call_host = template.func::<i32, ()>("call_host").unwrap();
+    let start = |sandbox| {
+        let started = call_host.bind(&sandbox).unwrap().start(sandbox, 4);
+        started.unwrap_suspended()
+    };
+    for round in 0..4 {
+        let make = || {
+            pool.instantiate(&template, Tenant(1), Host::default())
+                .unwrap()
+        };
+        let (left, resumed) = (start(make()), start(make()));
+        let full = pool.instantiate(&template, Tenant(1), Host::default());
+        assert!(full.is_err(), "suspended guests keep their slots");
+        let resume = std::thread::spawn(move || resumed.resume().unwrap_done());
+        let (sandbox, result) = resume.join().unwrap();
+        result.unwrap();
+        if round % 2 == 0 {
+            left.store().interrupt_handle().kill();
+        }
+        drop((left, sandbox));
+        check(&mut make(), &template, "a suspended guest");
+    }
+    assert_eq!(pool.stats().free, 2);
 }
 
 #[test]
