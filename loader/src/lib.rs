@@ -53,6 +53,7 @@ mod runtime;
 mod signals;
 mod slot;
 mod store;
+mod stubs;
 mod suspend;
 mod sys;
 mod table;

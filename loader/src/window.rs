@@ -281,8 +281,7 @@ impl Window {
         self.low.store(low, Relaxed);
         self.count.store(0, Relaxed);
         self.next.store(0, Relaxed);
-        // SAFETY, of all three: pages of the slot, whose guest does not run and to which nobody
-        // refers.
+        // SAFETY: pages of the slot, whose guest does not run and to which nobody refers.
         let mut done = unsafe { sys::protect_pages(self.stack..low, Access::None) };
         for range in ranges.iter().take(MAX_RANGES) {
             // SAFETY: see above.

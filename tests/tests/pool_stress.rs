@@ -519,10 +519,8 @@ fn what_was_swapped_out_is_restored_too() {
             let bytes = memory.data(&sandbox).unwrap();
             let start = bytes.as_ptr().cast_mut().cast();
             // SAFETY: the contents stay as they are.
-            assert_eq!(
-                unsafe { libc::madvise(start, bytes.len(), libc::MADV_PAGEOUT) },
-                0
-            );
+            let paged_out = unsafe { libc::madvise(start, bytes.len(), libc::MADV_PAGEOUT) };
+            assert_eq!(paged_out, 0);
             if swapped_kilobytes() < 1024 {
                 eprintln!(
                     "NOT TESTED: the system swapped out only {} KiB",

@@ -106,7 +106,7 @@ impl<'a> Metadata<'a> {
         let size = CodeTableRecord::size(entries.min(1 << 33), shared);
         let inside = u64::from(array.offset) + size <= u64::from(self.header.code_tables.len);
         require(inside, damage(Fault::OutOfBounds))?;
-        require(array.offset % 4 == 0, damage(Fault::Misaligned))?;
+        require(array.offset.is_multiple_of(4), damage(Fault::Misaligned))?;
         Ok((array, entries as u32))
     }
 

@@ -141,7 +141,7 @@ impl List {
 
 /// The count of changes after that of `head`. Never all ones, which would look like [`CLOSED`].
 fn next_count(head: u64) -> u64 {
-    ((head >> 32) + 1) % u64::from(u32::MAX) << 32
+    (((head >> 32) + 1) % u64::from(u32::MAX)) << 32
 }
 
 #[cfg(test)]

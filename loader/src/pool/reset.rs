@@ -484,7 +484,7 @@ impl Reset {
         if len == 0 {
             return Some(());
         }
-        // SAFETY, of both: the memory is the store's, and no one refers to it.
+        // SAFETY: the memory is the store's, and no one refers to it.
         unsafe { reservation.discard(0..len) }.ok()?;
         if least < len {
             // SAFETY: see above.
@@ -522,13 +522,11 @@ impl Reset {
             return false;
         };
         let low = window.low();
-        // SAFETY, of both: instance data, and the accessible stack.
-        let (data, stack) = unsafe {
-            (
-                bytes(self.base - self.pristine.len(), self.pristine.len()),
-                zeros(low, self.stack_top - low).is_restored(),
-            )
-        };
+        let size = self.pristine.len();
+        // SAFETY: the instance data.
+        let data = unsafe { bytes(self.base - size, size) };
+        // SAFETY: the accessible stack.
+        let stack = unsafe { zeros(low, self.stack_top - low).is_restored() };
         data == &*self.pristine && stack && self.is_memory_clean()
     }
 
