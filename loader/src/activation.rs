@@ -22,6 +22,7 @@ use precast_abi::trap::TrapCode;
 
 use crate::arch;
 use crate::error::Error;
+use crate::host::record::HostRecord;
 use crate::interrupt::Event;
 use crate::limits::TimeLimits;
 use crate::store::StoreCore;
@@ -166,6 +167,8 @@ pub(crate) enum Pending {
 pub(crate) struct Waiting {
     /// Its type.
     pub(crate) ty: FuncType,
+    /// Itself; lives as long as its store.
+    pub(crate) record: *const HostRecord,
     /// Where its results go: cells on the guest's stack, or null where they travel in registers.
     pub(crate) cells: *mut value::Cell,
     /// What it tells whoever started the guest.
