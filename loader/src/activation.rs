@@ -168,6 +168,10 @@ pub(crate) struct Waiting {
     /// Its type.
     pub(crate) ty: FuncType,
     /// Itself; lives as long as its store.
+    #[allow(
+        dead_code,
+        reason = "read where host functions may be asynchronous"
+    )]
     pub(crate) record: *const HostRecord,
     /// Where its results go: cells on the guest's stack, or null where they travel in registers.
     pub(crate) cells: *mut value::Cell,

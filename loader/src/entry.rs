@@ -299,7 +299,7 @@ pub(crate) unsafe fn resume(
 ) -> Result<Rest, Error> {
     // SAFETY: the caller has the store.
     let activation = unsafe { activation(core) };
-    let mut go = |thread: &'static ThreadRecord| {
+    let go = |thread: &'static ThreadRecord| {
         let context = match way {
             WayBack::Crossing => 0,
             // SAFETY: the guest does not run, so no handler uses it.
@@ -316,7 +316,7 @@ pub(crate) unsafe fn resume(
         status
     };
     loop {
-        match run(activation, &mut go) {
+        match run(activation, go) {
             Ok(Some(rest)) => return Ok(rest),
             Ok(None) => activation.guest_fp.store(SUSPENDED, Ordering::Relaxed),
             Err(error) => {
