@@ -168,10 +168,7 @@ pub(crate) struct Waiting {
     /// Its type.
     pub(crate) ty: FuncType,
     /// Itself; lives as long as its store.
-    #[allow(
-        dead_code,
-        reason = "read where host functions may be asynchronous"
-    )]
+    #[allow(dead_code, reason = "read where host functions may be asynchronous")]
     pub(crate) record: *const HostRecord,
     /// Where its results go: cells on the guest's stack, or null where they travel in registers.
     pub(crate) cells: *mut value::Cell,
@@ -269,7 +266,9 @@ impl Activation {
     pub(crate) fn renew(&self) {
         debug_assert!(self.guest_fp.load(Ordering::Relaxed) & 1 == 1);
         self.event.renew(|| self.exit.renew());
-        if self.guest_fp.load(Ordering::Relaxed) != IDLE {
+        // SAFETY: the caller has the store, which runs no guest.
+        let registers = unsafe { (*self.registers.get()).is_some() };
+        if registers || self.guest_fp.load(Ordering::Relaxed) != IDLE {
             self.renew_limited();
         }
         self.saved.set(arch::Saved::default());

@@ -112,13 +112,14 @@ pub struct Suspended<S: AsStoreMut, R> {
 }
 
 /// Takes results from cells.
-type Read<R> = fn(&[Cell], FuncType, &StoreCore) -> R;
+type Read<R> = fn(&[Cell], Option<FuncType>, &StoreCore) -> R;
 
 /// The frames of one call.
 struct Guest {
     store: NonZeroU64,
     suspension: u64,
-    ty: FuncType,
+    /// Where it is not known when the host is compiled.
+    ty: Option<FuncType>,
     stack_top: usize,
     /// Arguments and results of the call. The entry stub has its address.
     values: Vec<Cell>,
@@ -170,12 +171,12 @@ impl<S: AsStoreMut, R> Suspended<S, R> {
     ///
     /// # Safety
     ///
-    /// `target` must be of the store, of type `ty`, and `values` as many cells as it needs, with
-    /// the arguments.
+    /// `target` must be of the store, of the type that `ty` says or `read` knows, and `values` as
+    /// many cells as it needs, with the arguments.
     unsafe fn start(
         mut store: S,
         target: Target,
-        ty: FuncType,
+        ty: Option<FuncType>,
         mut values: Vec<Cell>,
         read: Read<R>,
     ) -> Progress<S, R> {
@@ -450,12 +451,11 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         if let Err(error) = written {
             return Progress::Done(store, Err(error));
         }
-        let ty = FuncType::new(P::val_types(), R::val_types());
         // SAFETY: there are as many cells as results, and the function was checked to be of these
         // types.
         let read: Read<R> = |cells, _, core| unsafe { R::read(cells.as_ptr(), core) };
         // SAFETY: the target belongs to the store, as checked, and is of these types.
-        unsafe { Suspended::start(store, self.target, ty, values, read) }
+        unsafe { Suspended::start(store, self.target, None, values, read) }
     }
 }
 
@@ -472,12 +472,13 @@ impl Func {
             Err(error) => return Progress::Done(store, Err(error)),
         };
         let read: Read<Vec<Val>> = |cells, ty, core| {
-            let results = cells.iter().zip(ty.results());
+            let types = ty.map_or(&[][..], |ty| ty.results());
+            let results = cells.iter().zip(types);
             results
                 .map(|(&cell, &ty)| Val::from_cell(cell, ty, core))
                 .collect()
         };
         // SAFETY: the target belongs to the store, and the cells fit its type.
-        unsafe { Suspended::start(store, target, ty, values, read) }
+        unsafe { Suspended::start(store, target, Some(ty), values, read) }
     }
 }
