@@ -164,7 +164,7 @@ pub(crate) struct RunArgs {
     /// The most linear memory the guest may have: 65536, 512K, 64M, 2G.
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub(crate) max_memory: Option<u64>,
-    /// The object, or the module: .wasm or .wat.
+    /// The object, or the module: .wasm or .wat; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// The guest's arguments.
@@ -186,7 +186,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = INSPECT_EXAMPLES)]
 pub(crate) struct InspectArgs {
-    /// The object.
+    /// The object; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Print JSON.

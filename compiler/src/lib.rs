@@ -150,10 +150,13 @@ fn assemble<'a>(source: &Source<'a>, summary: &mut Summary) -> Result<Parts<'a>,
     })
 }
 
+/// More threads than this are of no use to anyone, and take long to start.
+const MAX_JOBS: usize = 256;
+
 /// The threads of one compilation.
 fn thread_pool(jobs: usize) -> Result<ThreadPool, CompileError> {
     rayon::ThreadPoolBuilder::new()
-        .num_threads(jobs)
+        .num_threads(jobs.min(MAX_JOBS))
         .thread_name(|number| format!("precast-{number}"))
         // Deeply nested modules recurse in places.
         .stack_size(16 << 20)

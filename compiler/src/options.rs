@@ -23,7 +23,8 @@ pub struct Options {
     pub memory_reservation: Option<u64>,
     /// Whether the code counts what it executes and stops when its fuel is used up.
     pub fuel: bool,
-    /// How many threads work at once; 0 stands for one per CPU. The output does not depend on it.
+    /// How many threads work at once, at most 256; 0 stands for one per CPU. The output does not
+    /// depend on it.
     pub jobs: usize,
 }
 

@@ -16,11 +16,13 @@ use precast_abi::instance::MemoryDef;
 
 use crate::backtrace;
 use crate::externs::Extern;
+use crate::guest_memory::GuestMemory;
 use crate::host::record::HostRecord;
 use crate::instance::Instance;
 use crate::interrupt::InterruptHandle;
 use crate::store::{AsStore, AsStoreMut, StoreMut, StoreRef};
 use crate::trap::Backtrace;
+use crate::window::Window;
 
 /// The store, as a host function has it while it runs: its first parameter.
 ///
@@ -29,6 +31,7 @@ use crate::trap::Backtrace;
 pub struct Caller<'a, T: 'static> {
     store: StoreMut<'a, T>,
     memory: *const MemoryDef,
+    window: *const Window,
     instance: u32,
 }
 
@@ -38,6 +41,7 @@ impl<'a, T: 'static> Caller<'a, T> {
         Caller {
             store,
             memory: record.memory,
+            window: record.window,
             instance: record.instance,
         }
     }
@@ -55,18 +59,14 @@ impl<'a, T: 'static> Caller<'a, T> {
     /// Memory 0 of the instance that imports this function, and the host's state beside it.
     /// `None` where it has no memory, or where no instance imports the function.
     #[inline]
-    pub fn memory_and_data(&mut self) -> Option<(&mut [u8], &mut T)> {
+    pub fn memory_and_data(&mut self) -> Option<(GuestMemory<'_>, &mut T)> {
         if self.memory.is_null() {
             return None;
         }
         // SAFETY: the definition lives as long as the store. Memory up to its length is mapped,
         // and neither guests nor other handles can use it while `self` is borrowed. It is no part
         // of the store's own data, so it overlaps nothing.
-        let memory = unsafe {
-            let def = self.memory.read();
-            let start = std::ptr::with_exposed_provenance_mut(def.base as usize);
-            std::slice::from_raw_parts_mut(start, def.len as usize)
-        };
+        let memory = unsafe { GuestMemory::new(self.memory.read(), self.window) };
         Some((memory, self.store.data_mut()))
     }
 
@@ -85,21 +85,20 @@ impl<'a, T: 'static> Caller<'a, T> {
         self.instance()?.export(self, name)
     }
 
-    /// Whether the guest was stopped from outside: a host function that takes long should return
+    /// Whether the guest was stopped from outside, or its time is over: a host function that takes long should return
     /// soon, with whatever result.
     pub fn interrupted(&self) -> bool {
-        self.store.core().activation.is_killed()
+        self.store.core().activation.must_stop()
     }
 
-    /// A descriptor that is readable once the guest is stopped from outside, for host functions
-    /// that wait: poll it beside your own.
+    /// A descriptor that is readable once the guest is to stop, for host functions that wait: poll it beside your own.
     ///
     /// # Errors
     ///
     /// If the process has no descriptor left.
     pub fn interrupt_descriptor(&self) -> io::Result<BorrowedFd<'_>> {
         let activation = &self.store.core().activation;
-        activation.event.descriptor(activation)
+        (activation.event).descriptor(|| activation.standing(activation.generation()))
     }
 
     /// A handle with which any thread can stop the guests of this store.
@@ -114,7 +113,7 @@ impl<'a, T: 'static> Caller<'a, T> {
             .guest_fp
             .load(std::sync::atomic::Ordering::Relaxed)
         {
-            crate::activation::IDLE => Backtrace::default(),
+            fp if fp & 1 == 1 => Backtrace::default(),
             fp => backtrace::of_callers(activation, fp),
         }
     }

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::object::{Damage, OpenError};
+use crate::suspend::Suspend;
 use crate::trap::Trap;
 use crate::types::{ExternType, FuncType};
 
@@ -25,6 +26,10 @@ pub enum Error {
     Object(OpenError),
     /// The system refused memory or address space.
     System(SystemError),
+    /// A pool has no slot for this.
+    Pool(PoolError),
+    /// A function of the host that cannot answer yet: see [`Suspend`].
+    Suspend(Suspend),
 }
 
 impl Error {
@@ -72,7 +77,15 @@ impl fmt::Display for Error {
             Error::Use(error) => error.fmt(f),
             Error::Object(error) => error.fmt(f),
             Error::System(error) => error.fmt(f),
+            Error::Pool(error) => error.fmt(f),
+            Error::Suspend(_) => f.write_str("a function of the host asked to wait"),
         }
+    }
+}
+
+impl From<Suspend> for Error {
+    fn from(suspend: Suspend) -> Error {
+        Error::Suspend(suspend)
     }
 }
 
@@ -122,6 +135,12 @@ impl From<OpenError> for Error {
 impl From<Damage> for Error {
     fn from(damage: Damage) -> Error {
         Error::Object(damage.into())
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Error {
+        Error::Pool(error)
     }
 }
 
@@ -238,6 +257,8 @@ impl StdError for LimitError {}
 pub enum UseError {
     /// A handle was used with another store than the one it belongs to.
     WrongStore,
+    /// A function of a template was called in a sandbox of another.
+    WrongTemplate,
     /// The instance has no export of that name.
     NoExport {
         /// The name.
@@ -286,12 +307,25 @@ pub enum UseError {
     },
     /// The function's type cannot be called from outside.
     NotCallable,
+    /// A guest of the store is suspended: it must be resumed or dropped before another runs.
+    GuestSuspended,
+    /// A function of the host asked to wait where its guest cannot be suspended: it was called
+    /// by the host, or the guest by other means than `start`, or there are entries between.
+    CannotSuspend,
+    /// A call that can be suspended was started by a host function that a guest of the same store
+    /// has called.
+    NotOutermost,
+    /// The guest is not suspended any more: its store was reset or replaced.
+    NotSuspended,
+    /// The function of the host that asked to wait has results, and none were given.
+    NoResults,
 }
 
 impl fmt::Display for UseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UseError::WrongStore => f.write_str("the handle belongs to another store"),
+            UseError::WrongTemplate => f.write_str("the sandbox is of another template"),
             UseError::NoExport { name } => write!(f, "there is no export `{name}`"),
             UseError::NotA { kind, name } => write!(f, "the export `{name}` is not a {kind}"),
             UseError::FuncType { asked, actual } => {
@@ -314,11 +348,146 @@ impl fmt::Display for UseError {
             UseError::OutOfBounds => f.write_str("out of bounds"),
             UseError::BadType { reason } => write!(f, "not a valid type: {reason}"),
             UseError::NotCallable => f.write_str("the function cannot be called from outside"),
+            UseError::GuestSuspended => f.write_str("a guest of the store is suspended"),
+            UseError::CannotSuspend => f.write_str(
+                "a function of the host asked to wait where its guest cannot be suspended",
+            ),
+            UseError::NotOutermost => f.write_str(
+                "a call that can be suspended cannot be started while the store's guest waits",
+            ),
+            UseError::NotSuspended => f.write_str("the guest is not suspended any more"),
+            UseError::NoResults => f.write_str(
+                "the guest cannot go on without the results of the host function it waits for",
+            ),
         }
     }
 }
 
 impl StdError for UseError {}
+
+/// Why a pool cannot be made, or has no slot for a module. Says which limit was hit and what to set.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// All slots are in use.
+    Full {
+        /// How many there are.
+        slots: usize,
+    },
+    /// More instance data than a slot has room for.
+    InstanceData {
+        /// Bytes that the module needs.
+        needed: u64,
+        /// Bytes that a slot has.
+        room: u64,
+    },
+    /// The module was compiled for a larger reservation of address space than a slot has.
+    Reservation {
+        /// Bytes, guard included, that the module's code counts on.
+        needed: u64,
+        /// Bytes, guard included, that a slot has.
+        room: u64,
+    },
+    /// The module's memory begins larger than a slot's memory can be.
+    Memory {
+        /// Bytes that the memory has at first.
+        needed: u64,
+        /// Bytes that a slot has.
+        room: u64,
+    },
+    /// A template was made of imports that belong to a store.
+    ImportOfStore {
+        /// Name of the module that the import comes from.
+        module: String,
+        /// Its name there.
+        name: String,
+    },
+    /// The process may not have as many mappings as the pool needs.
+    Mappings {
+        /// How many the pool needs.
+        needed: usize,
+        /// How many the process may have at all.
+        max: usize,
+        /// How many it has already.
+        used: usize,
+    },
+    /// The system has no such address space.
+    AddressSpace {
+        /// Bytes that the pool needs.
+        needed: u64,
+        /// Limit of the process (`ulimit -v`) in bytes, where it has one.
+        limit: Option<u64>,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+    /// Options that contradict each other.
+    Options {
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+impl fmt::Display for PoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PoolError::Full { slots } => {
+                write!(
+                    f,
+                    "all {slots} slots of the pool are in use: set `slots` higher"
+                )
+            }
+            PoolError::InstanceData { needed, room } => write!(
+                f,
+                "the module needs {needed} bytes of instance data and the pool's slots have {room}: \
+                 set `instance_data` higher"
+            ),
+            PoolError::Reservation { needed, room } => write!(
+                f,
+                "the module was compiled for {needed} bytes of address space and the pool's slots \
+                 have {room}: set `memory_reservation` higher, or compile the module with \
+                 --memory-reservation"
+            ),
+            PoolError::Memory { needed, room } => write!(
+                f,
+                "the module's memory begins with {needed} bytes and the pool's slots have {room}: \
+                 set `memory_reservation` higher"
+            ),
+            PoolError::ImportOfStore { module, name } => write!(
+                f,
+                "the import `{module}::{name}` belongs to a store: templates take functions of \
+                 the host only"
+            ),
+            PoolError::Mappings { needed, max, used } => write!(
+                f,
+                "the pool needs {needed} memory mappings, and the process has {used} of at most \
+                 {max}: raise vm.max_map_count (sysctl -w vm.max_map_count={}), take fewer slots, \
+                 or compact ones",
+                (needed + used).saturating_mul(5) / 4
+            ),
+            PoolError::AddressSpace {
+                needed,
+                limit,
+                source,
+            } => {
+                write!(
+                    f,
+                    "the pool needs {needed} bytes of address space: {source}; "
+                )?;
+                match limit {
+                    Some(limit) => write!(
+                        f,
+                        "the process may have {limit} (raise `ulimit -v`), or take fewer or \
+                         smaller slots"
+                    ),
+                    None => f.write_str("take fewer slots, or set `memory_reservation` lower"),
+                }
+            }
+            PoolError::Options { reason } => f.write_str(reason),
+        }
+    }
+}
+
+impl StdError for PoolError {}
 
 /// The system refused something.
 #[derive(Debug)]
@@ -331,9 +500,23 @@ pub struct SystemError {
     pub(crate) source: Option<std::io::Error>,
 }
 
+impl SystemError {
+    /// Something that has nothing to do with bytes.
+    pub(crate) fn new(what: &'static str, source: std::io::Error) -> SystemError {
+        SystemError {
+            what,
+            bytes: 0,
+            source: Some(source),
+        }
+    }
+}
+
 impl fmt::Display for SystemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {} bytes", self.what, self.bytes)?;
+        write!(f, "cannot {}", self.what)?;
+        if self.bytes > 0 {
+            write!(f, " {} bytes", self.bytes)?;
+        }
         match &self.source {
             Some(source) => write!(f, ": {source}"),
             None => Ok(()),

@@ -14,8 +14,9 @@ use precast_abi::instance::{FuncRef, ImportedFunc, InstanceHeader, MemoryDef, Ta
 use precast_abi::object::{ImageRun, TableRecord};
 use precast_abi::{NONE, object::ExternKind};
 
-use crate::activation::{Entry, invoke};
+use crate::activation::Region;
 use crate::arch;
+use crate::entry::{Entry, invoke};
 use crate::error::{Error, LimitError, SystemError};
 use crate::func::Func;
 use crate::global::Global;
@@ -23,11 +24,12 @@ use crate::host::record::{HostBox, HostDef};
 use crate::memory::{Home, MemoryEntity, shift, slot_capacity};
 use crate::module::{FuncRefSite, Module, memory_type, table_type};
 use crate::object::{Damage, Fault, Metadata, Part};
-use crate::slot::{Slot, SlotPlan};
+use crate::slot::{Place, Slot, SlotPlan};
 use crate::store::{Fixed, StoreCore, StoreMut};
 use crate::sys::{self, Access};
 use crate::table::{Storage, TableEntity, element_size};
 use crate::types::TypeId;
+use crate::window::Window;
 
 /// What the store keeps of an instance.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(crate) struct InstanceData {
     pub(crate) module: Module,
     pub(crate) slot: Slot,
     pub(crate) stack_top: usize,
+    /// Which pages of the slot may be written, where it is a pool's.
+    pub(crate) window: Option<Box<Window>>,
     /// The store's numbers of the instance's memories.
     pub(crate) memories: Box<[u32]>,
     /// The store's numbers of its tables; [`NONE`] for those that no one can change.
@@ -84,7 +88,7 @@ pub(crate) fn in_store<T: 'static>(
     module: &Module,
     imports: Vec<Resolved>,
 ) -> Result<u32, Error> {
-    let (index, entry) = build(store.core_mut(), module, imports)?;
+    let (index, entry) = build(store.core_mut(), module, imports, None)?;
     if let Some(entry) = entry {
         // SAFETY: the store is ours, and no reference into it is held; `init` takes the instance
         // base alone.
@@ -93,11 +97,13 @@ pub(crate) fn in_store<T: 'static>(
     Ok(index)
 }
 
-/// Everything up to running guest code.
-fn build(
+/// Everything up to running guest code: the number of the instance, and what is to be called to
+/// complete it. The slot is made in `place`, or has address space of its own.
+pub(crate) fn build(
     core: &mut StoreCore,
     module: &Module,
     imports: Vec<Resolved>,
+    place: Option<Place>,
 ) -> Result<(u32, Option<Entry>), Error> {
     let limit = core.options.limits.instances;
     if core.instances.len() >= limit {
@@ -106,10 +112,39 @@ fn build(
     let metadata = module.metadata();
     let func_refs = module.func_refs()?;
     core.adopt_stubs(module)?;
-    let slot = Slot::new(&plan(core, metadata)?)?;
+    let mut plan = plan(core, metadata)?;
+    let is_open = place.as_ref().is_some_and(|place| place.is_open);
+    let is_pooled = place.is_some();
+    let mut slot = match place {
+        None => Slot::new(&plan)?,
+        Some(place) => {
+            if let Some(refusal) = place.refuses(&plan) {
+                return Err(refusal.into());
+            }
+            plan.memory_capacity = plan.memory_capacity.min(place.capacity);
+            Slot::in_place(place, &plan)?
+        }
+    };
+    let committed = if is_open { plan.memory_capacity } else { 0 };
+    let window = is_pooled.then(|| {
+        let Region {
+            stack,
+            stack_top,
+            base,
+            ..
+        } = slot.region;
+        Box::new(Window::new(stack, stack_top, base, committed as usize))
+    });
+    slot.region.window = window
+        .as_deref()
+        .map_or(std::ptr::null(), std::ptr::from_ref);
     let index = u32::try_from(core.instances.len()).unwrap_or(NONE - 1);
     let rollback = Rollback::of(core);
-    let made = fill(core, module, &slot, index, imports);
+    let room = Room {
+        capacity: plan.memory_capacity,
+        committed,
+    };
+    let made = fill(core, module, &slot, index, imports, room);
     let (imports, memories, tables) = match made {
         Ok(made) => made,
         Err(error) => {
@@ -127,10 +162,12 @@ fn build(
         stack_top: region.stack_top,
     });
     core.activation.add_region(region);
+    reserve_first(&mut core.instances, 1);
     core.instances.push(InstanceData {
         module: module.clone(),
         slot,
         stack_top: region.stack_top,
+        window,
         memories: memories.into(),
         tables: tables.into(),
         functions: imports.functions.into(),
@@ -138,6 +175,22 @@ fn build(
         extra: Mutex::default(),
     });
     Ok((index, entry))
+}
+
+/// Room for memory 0 in a slot.
+#[derive(Clone, Copy)]
+struct Room {
+    /// Bytes that it may become.
+    capacity: u64,
+    /// Bytes that are accessible whatever its length.
+    committed: u64,
+}
+
+/// Room for just the first elements: most stores never have more.
+pub(crate) fn reserve_first<V>(list: &mut Vec<V>, count: usize) {
+    if list.is_empty() {
+        list.reserve_exact(count);
+    }
 }
 
 /// What to go back to when an instance cannot be completed.
@@ -217,6 +270,7 @@ fn fill(
     slot: &Slot,
     index: u32,
     resolved: Vec<Resolved>,
+    room: Room,
 ) -> Result<(Imports, Vec<u32>, Vec<u32>), Error> {
     let metadata = module.metadata();
     let header = metadata.header();
@@ -236,11 +290,11 @@ fn fill(
     unsafe { slot.write_bytes(header.layout.globals, metadata.globals_image()?) };
     let mut imports = Imports::default();
     sort_imports(core, module, resolved, &mut imports)?;
-    let memories = make_memories(core, module, slot, index, &imports)?;
+    let memories = make_memories(core, module, slot, index, &imports, room)?;
     let memory0 = memories
         .first()
         .map(|&memory| core.memories[memory as usize].def);
-    place_hosts(index, memory0, &mut imports);
+    place_hosts(index, memory0, slot.region.window, &mut imports);
     write_imports(core, metadata, slot, &imports)?;
     let tables = make_tables(core, module, slot, &imports)?;
     for run in 0..header.image_runs.len {
@@ -323,8 +377,14 @@ fn new_host(core: &StoreCore, module: &Module, def: &HostDef) -> Result<Box<Host
 }
 
 /// Tells host functions which instance imports them.
-fn place_hosts(index: u32, memory0: Option<NonNull<MemoryDef>>, imports: &mut Imports) {
+fn place_hosts(
+    index: u32,
+    memory0: Option<NonNull<MemoryDef>>,
+    window: *const Window,
+    imports: &mut Imports,
+) {
     for host in &mut imports.hosts {
+        host.record.window = window;
         host.record.instance = index;
         host.record.memory = memory0.map_or(std::ptr::null(), |def| def.as_ptr().cast_const());
     }
@@ -370,33 +430,33 @@ fn make_memories(
     slot: &Slot,
     instance: u32,
     imports: &Imports,
+    room: Room,
 ) -> Result<Vec<u32>, Error> {
     let metadata = module.metadata();
     let header = metadata.header();
     let mut memories = imports.memories.clone();
+    let own = header.memories.len - header.imported_memories;
+    reserve_first(&mut core.memories, own as usize);
     for index in header.imported_memories..header.memories.len {
         let record = metadata.memory(index)?;
         let ty = memory_type(&record);
         let bytes = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
         core.take_memory(bytes)?;
-        let (home, capacity, base) = if index == 0 {
-            let capacity = match record.reservation {
-                0 => slot_capacity(&record, &ty, core.options.limits.memory_bytes),
-                reservation => reservation,
+        let (home, room, base) = if index == 0 {
+            let home = Home::Slot {
+                instance,
+                offset: slot.base_offset,
             };
-            (
-                Home::Slot {
-                    instance,
-                    offset: slot.base_offset,
-                },
-                capacity,
-                slot.base(),
-            )
+            (home, room, slot.base())
         } else {
             let limit = core.options.limits.memory_bytes;
             let (reservation, capacity) = MemoryEntity::reserve(ty, limit)?;
             let base = reservation.base().as_ptr().expose_provenance();
-            (Home::Own(reservation), capacity, base)
+            let room = Room {
+                capacity,
+                committed: 0,
+            };
+            (Home::Own(reservation), room, base)
         };
         // SAFETY: the accessor has checked that the definition is a region of this size.
         unsafe {
@@ -414,7 +474,8 @@ fn make_memories(
             def: NonNull::new(def).expect("instance data is not at 0"),
             declared: ty,
             home,
-            capacity,
+            capacity: room.capacity,
+            committed: room.committed,
             _own_def: None,
         });
     }
@@ -467,11 +528,21 @@ fn make_tables(
             def: NonNull::new(def).expect("instance data is not at 0"),
             declared: ty,
             capacity: ty.min,
+            in_data: storage.is_none(),
             storage,
             _own_def: None,
         });
     }
     Ok(tables)
+}
+
+/// Whether a run of the image is mapped in a memory, not copied.
+pub(crate) fn is_mapped(run: &ImageRun, memory: &MemoryEntity) -> bool {
+    let page = sys::page_size() as u64;
+    let whole_pages = [run.memory_offset, run.image_offset, run.len]
+        .iter()
+        .all(|n| n.is_multiple_of(page));
+    run.len > COPY_UP_TO && whole_pages && memory.committed == 0
 }
 
 /// Puts a run of the image where it belongs.
@@ -483,16 +554,12 @@ fn place_image(
     memories: &[u32],
 ) -> Result<(), Error> {
     let memory = &core.memories[memories[run.memory as usize] as usize];
-    let page = sys::page_size() as u64;
-    let whole_pages = [run.memory_offset, run.image_offset, run.len]
-        .iter()
-        .all(|n| n.is_multiple_of(page));
     let fail = |source| SystemError {
         what: "map",
         bytes: run.len,
         source: Some(source),
     };
-    if run.len > COPY_UP_TO && whole_pages {
+    if is_mapped(run, memory) {
         let (reservation, offset) = match &memory.home {
             Home::Own(reservation) => (reservation, 0),
             Home::Slot { offset, .. } => (&slot.reservation, *offset),

@@ -156,7 +156,7 @@ impl<T: 'static> Linker<T> {
         self.get(module, name).is_some()
     }
 
-    fn get(&self, module: &str, name: &str) -> Option<&Definition> {
+    pub(crate) fn get(&self, module: &str, name: &str) -> Option<&Definition> {
         self.definitions.get(module)?.get(name)
     }
 

@@ -13,6 +13,7 @@ use precast_abi::instance::MemoryDef;
 use precast_abi::object::MemoryRecord;
 
 use crate::error::{Error, SystemError, UseError};
+use crate::guest_memory::GuestMemory;
 use crate::store::{AsStore, AsStoreMut, StoreCore};
 use crate::sys::{self, Access, Reservation};
 use crate::types::MemoryType;
@@ -43,6 +44,8 @@ pub(crate) struct MemoryEntity {
     pub(crate) home: Home,
     /// Bytes that the home has room for.
     pub(crate) capacity: u64,
+    /// Bytes that are accessible whatever its length.
+    pub(crate) committed: u64,
     /// Keeps `def` where no instance does.
     pub(crate) _own_def: Option<Box<MemoryDef>>,
 }
@@ -96,6 +99,10 @@ impl MemoryEntity {
                 Err(_) => capacity = (capacity / 2).max(least),
             }
         }
+    }
+
+    pub(crate) fn is_in_slot(&self) -> bool {
+        matches!(self.home, Home::Slot { .. })
     }
 
     pub(crate) fn def(&self) -> MemoryDef {
@@ -175,7 +182,7 @@ impl StoreCore {
     fn commit_memory(&self, index: u32, old: usize, new: usize) -> std::io::Result<()> {
         let page = sys::page_size();
         let (from, to) = (old.next_multiple_of(page), new.next_multiple_of(page));
-        if from >= to {
+        if from >= to || new as u64 <= self.memories[index as usize].committed {
             return Ok(());
         }
         let (reservation, offset) = match &self.memories[index as usize].home {
@@ -232,6 +239,7 @@ impl Memory {
             declared: ty,
             home: Home::Own(reservation),
             capacity,
+            committed: 0,
             _own_def: Some(own_def),
         });
         Ok(Memory {
@@ -298,20 +306,50 @@ impl Memory {
 
     /// Its bytes, and the host's state beside them.
     ///
+    /// Where the store comes from a pool, all of the memory counts as written from then on:
+    /// [`Memory::slice_mut`] costs less.
+    ///
     /// # Errors
     ///
-    /// If it belongs to another store.
+    /// If it belongs to another store, or the system refuses to make it writable.
     pub fn data_and_store_mut<'a, S: AsStoreMut>(
         &self,
         store: &'a mut S,
     ) -> Result<(&'a mut [u8], &'a mut S::Data), Error> {
         let store = store.as_store_mut();
-        let (start, len) = self.entity(store.core())?.raw();
-        // SAFETY: as in `data`; the borrow is exclusive, and the host's state lies elsewhere.
-        Ok((
-            unsafe { std::slice::from_raw_parts_mut(start, len) },
-            store.into_data_mut(),
-        ))
+        let memory = self.writable(store.core())?;
+        let bytes = memory.all_mut().ok_or_else(cannot_write)?;
+        Ok((bytes, store.into_data_mut()))
+    }
+
+    /// The bytes of a range, to write to.
+    ///
+    /// # Errors
+    ///
+    /// If the range is not within the memory, it belongs to another store, or the system refuses to
+    /// make it writable.
+    pub fn slice_mut<'a, S: AsStoreMut>(
+        &self,
+        store: &'a mut S,
+        range: std::ops::Range<usize>,
+    ) -> Result<&'a mut [u8], Error> {
+        let store = store.as_store_mut();
+        let memory = self.writable(store.core())?;
+        if range.start > range.end || range.end > memory.len() {
+            return Err(UseError::OutOfBounds.into());
+        }
+        memory.into_slice_mut(range).ok_or_else(cannot_write)
+    }
+
+    /// The memory, for the lifetime of the exclusive borrow of the store that `core` is part of.
+    fn writable<'a>(&self, core: &StoreCore) -> Result<GuestMemory<'a>, Error> {
+        let entity = self.entity(core)?;
+        let window = match &entity.home {
+            Home::Slot { instance, .. } => core.instances[*instance as usize].slot.region.window,
+            Home::Own(_) => std::ptr::null(),
+        };
+        // SAFETY: the callers have the store exclusively for `'a`.
+        Ok(unsafe { GuestMemory::new(entity.def(), window) })
     }
 
     /// Copies bytes from `offset` into `buffer`.
@@ -338,11 +376,20 @@ impl Memory {
         bytes: &[u8],
     ) -> Result<(), Error> {
         let mut store = store.as_store_mut();
-        let data = self.data_mut(&mut store)?;
-        let range = range(offset, bytes.len(), data.len())?;
-        data[range].copy_from_slice(bytes);
+        let size = self.entity(store.core())?.raw().1;
+        let range = range(offset, bytes.len(), size)?;
+        self.slice_mut(&mut store, range)?.copy_from_slice(bytes);
         Ok(())
     }
+}
+
+/// The system refused to make pages writable.
+fn cannot_write() -> Error {
+    Error::System(SystemError {
+        what: "make writable",
+        bytes: 0,
+        source: Some(std::io::Error::last_os_error()),
+    })
 }
 
 fn range(offset: u64, len: usize, size: usize) -> Result<std::ops::Range<usize>, UseError> {

@@ -18,6 +18,7 @@ use precast_abi::trap::TrapCode;
 
 use crate::activation::Activation;
 use crate::instantiate::InstanceData;
+use crate::memory::Home;
 use crate::slot;
 use crate::store::StoreCore;
 use crate::table::TableEntity;
@@ -90,6 +91,21 @@ impl<'a> Context<'a> {
         inside.then(|| std::ptr::with_exposed_provenance_mut((def.base + start) as usize))
     }
 
+    /// As [`Context::bytes`], made writable where the slot is a pool's.
+    fn bytes_mut(&self, memory: u64, start: u64, len: u64) -> Option<*mut u8> {
+        let to = self.bytes(memory, start, len)?;
+        let home = &self.core().memories[self.memory(memory) as usize].home;
+        let window = match home {
+            Home::Slot { instance, .. } => {
+                self.core().instances[*instance as usize].window.as_deref()
+            }
+            Home::Own(_) => None,
+        };
+        window
+            .is_none_or(|window| window.make_writable(to.addr(), len as usize))
+            .then_some(to)
+    }
+
     /// Whether a segment was dropped: the byte that says so.
     fn dropped(&self, region: u32, segment: u64) -> *mut u8 {
         std::ptr::with_exposed_provenance_mut(self.base - region as usize + segment as usize)
@@ -106,7 +122,7 @@ impl<'a> Context<'a> {
     /// they overlap the other way, in falling order; stops early where the guest is to be left.
     fn in_pieces(&self, len: usize, falling: Falling, mut piece: impl FnMut(usize, usize)) {
         let mut done = 0;
-        while done < len && !(done > 0 && self.activation.is_killed()) {
+        while done < len && !(done > 0 && self.activation.must_stop()) {
             let size = PIECE.min(len - done);
             piece(if falling.0 { len - done - size } else { done }, size);
             done += size;
@@ -137,7 +153,7 @@ pub(crate) unsafe extern "C" fn memory_copy(base: usize, pair: u64, dst: u64, sr
     unsafe { Context::new(base) }.run(|context| {
         let (dst_memory, src_memory) = unpair(pair);
         let to = context
-            .bytes(dst_memory, dst, len)
+            .bytes_mut(dst_memory, dst, len)
             .ok_or(TrapCode::MemoryOutOfBounds)?;
         let from = context
             .bytes(src_memory, src, len)
@@ -161,7 +177,7 @@ pub(crate) unsafe extern "C" fn memory_fill(
     // SAFETY: the crossing's promise.
     unsafe { Context::new(base) }.run(|context| {
         let to = context
-            .bytes(memory, dst, len)
+            .bytes_mut(memory, dst, len)
             .ok_or(TrapCode::MemoryOutOfBounds)?;
         context.in_pieces(len as usize, Falling(false), |at, size| {
             // SAFETY: the range lies within the memory.
@@ -189,7 +205,7 @@ pub(crate) unsafe extern "C" fn memory_init(base: usize, pair: u64, dst: u64, sr
             .filter(|&end| end <= bytes.len() as u64);
         let end = end.ok_or(TrapCode::MemoryOutOfBounds)?;
         let to = context
-            .bytes(memory, dst, len)
+            .bytes_mut(memory, dst, len)
             .ok_or(TrapCode::MemoryOutOfBounds)?;
         let bytes = &bytes[src as usize..end as usize];
         // SAFETY: the range lies within the memory, and segments do not lie in memories.

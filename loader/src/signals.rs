@@ -16,15 +16,21 @@ use std::sync::atomic::Ordering;
 
 use precast_abi::trap::TrapCode;
 
-use crate::activation::{Activation, Landing};
-use crate::arch::{self, Context};
+use crate::activation::{Activation, Landing, Reason};
+use crate::arch::{self, Context, WayOut};
 use crate::interrupt;
+use crate::limits;
 use crate::registry::{self, CodeRange};
 use crate::sys;
 use crate::thread;
 
 /// Signals that faults of guest code raise.
 const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+
+/// Nothing is mapped there.
+const MAPERR: libc::c_int = 1;
+/// What is mapped there may not be accessed so.
+const ACCERR: libc::c_int = 2;
 
 /// Explicit checks of bounds send bad accesses to an address below this.
 const NULL_PAGE: usize = 4096;
@@ -69,13 +75,15 @@ fn install_one(slot: usize, signal: libc::c_int, handler: Handler) {
 }
 
 extern "C" fn after_fork() {
-    thread::with(thread::ThreadState::renumber);
+    thread::after_fork();
 }
 
 /// What a fault means.
 enum Verdict {
     /// The guest trapped.
     Trap(*const Activation, TrapCode),
+    /// A write outside of a pooled slot's window, which is wider now: it may go on.
+    Resume,
     /// Guest code did what it never should.
     Escape { address: usize },
     /// It is none of our business.
@@ -87,6 +95,7 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mu
     let (mut context, info_ref) = unsafe { (Context::from_raw(raw), &*info) };
     match classify(signal, info_ref, &context) {
         Verdict::Trap(activation, code) => leave(&mut context, activation, code),
+        Verdict::Resume => {}
         Verdict::Escape { address } => {
             report_escape(signal, context.pc(), address);
             die(signal);
@@ -102,16 +111,23 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
         return Verdict::NotOurs;
     }
     let range = registry::find(pc);
-    if range.is_none() && !arch::is_crossing(pc) {
+    let is_guest = range.is_some() || arch::is_crossing(pc);
+    if !is_guest && signal != libc::SIGSEGV {
         return Verdict::NotOurs;
     }
-    let current = thread::with(|thread| thread.current.get());
+    let current = thread::record().current.load(Ordering::Relaxed);
     // SAFETY: an activation that is current on this thread is entered, so it lives.
     let Some(activation) = (unsafe { current.as_ref() }) else {
         return Verdict::NotOurs;
     };
     // SAFETY: faults have an address; for others the field is not used.
     let address = unsafe { info.si_addr() } as usize;
+    if signal == libc::SIGSEGV && info.si_code == ACCERR && widen(activation, address) {
+        return Verdict::Resume;
+    }
+    if !is_guest {
+        return Verdict::NotOurs;
+    }
     let code = match signal {
         libc::SIGSEGV => segv_trap(activation, range, pc, address, info.si_code),
         libc::SIGILL | libc::SIGFPE => range.and_then(|range| table_trap(range, pc)),
@@ -125,6 +141,13 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
     }
 }
 
+/// Whether the address lies in a pooled slot and could not be accessed only because its window was
+/// too narrow: then it can be now. Host code that writes to a guest's memory may fault so, too.
+fn widen(activation: &Activation, address: usize) -> bool {
+    let region = activation.region_of(address);
+    region.is_some_and(|region| region.window().is_some_and(|window| window.widen(address)))
+}
+
 fn segv_trap(
     activation: &Activation,
     range: Option<CodeRange>,
@@ -132,9 +155,7 @@ fn segv_trap(
     address: usize,
     si_code: libc::c_int,
 ) -> Option<TrapCode> {
-    /// Nothing is mapped there, or it may not be accessed so.
-    const MAPERR_ACCERR: [libc::c_int; 2] = [1, 2];
-    if !MAPERR_ACCERR.contains(&si_code) {
+    if ![MAPERR, ACCERR].contains(&si_code) {
         return None;
     }
     if let Some(region) = activation.region_of(address) {
@@ -168,7 +189,7 @@ fn leave(context: &mut Context<'_>, activation: *const Activation, code: TrapCod
     // SAFETY: the activation is current on this thread and what was interrupted is its guest or a
     // crossing of it, so nobody else uses the field.
     unsafe { &*activation }.landing.set(landing);
-    context.divert(activation);
+    context.divert(activation, WayOut::Trap);
 }
 
 extern "C" fn on_interrupt(
@@ -186,23 +207,58 @@ extern "C" fn on_interrupt(
     }
     // SAFETY: queued signals have a value.
     let ticket = unsafe { info_ref.si_value() }.sival_ptr as u64;
-    let current = thread::with(|thread| thread.current.get());
+    let thread = thread::record();
+    let next = limits::expire(thread);
+    if settle(&mut context, thread.current.load(Ordering::Relaxed)) {
+        // Otherwise the moment stays where it is, in the past: the watchdog asks again.
+        if let Some(next) = next {
+            thread.wake.store(next, Ordering::Relaxed);
+        }
+        if ticket != limits::TICKET {
+            interrupt::answer(ticket);
+        }
+    }
+}
+
+/// Does what the exit word of the activation asks for. `false` where that cannot be done here: then
+/// whoever sent the signal has to ask again.
+fn settle(context: &mut Context<'_>, current: *const Activation) -> bool {
     // SAFETY: an activation that is current on this thread is entered, so it lives.
     let Some(activation) = (unsafe { current.as_ref() }) else {
-        return interrupt::answer(ticket);
+        return true;
     };
     if activation.guest_fp.load(Ordering::Relaxed) != 0 {
-        // In the host, and the flag is looked at before guest code goes on.
-        return interrupt::answer(ticket);
+        // In the host, and the word is looked at before guest code goes on.
+        return true;
     }
     if registry::find(context.pc()).is_none() {
-        // Between guest and host, or in someone's handler above the guest: ask again.
+        // Between guest and host, or in someone's handler above the guest.
+        return false;
+    }
+    if activation.must_stop() {
+        leave(context, activation, TrapCode::Interrupted);
+    } else if activation.exit.has(Reason::SLICE) {
+        preempt(context, activation);
+    }
+    true
+}
+
+/// Redirects the guest to the way out, so that it can go on later.
+fn preempt(context: &mut Context<'_>, activation: &Activation) {
+    // SAFETY: guest code of the activation is what was interrupted: no one else uses the field.
+    let registers = unsafe { &mut *activation.registers.get() };
+    let saved = registers.as_mut().is_some_and(|frame| frame.save(context));
+    if !saved {
+        // It goes on to its next call of the host.
         return;
     }
-    if activation.is_killed() {
-        leave(&mut context, activation, TrapCode::Interrupted);
-    }
-    interrupt::answer(ticket);
+    activation.landing.set(Landing {
+        pc: context.pc(),
+        fp: context.fp(),
+        sp: context.sp(),
+        code: 0,
+    });
+    context.divert(activation, WayOut::Preempt);
 }
 
 /// Gives the signal to whoever had it before us.

@@ -19,7 +19,7 @@ use std::io;
 use precast_abi::instance::{InstanceHeader, STACK_GUARD};
 
 use crate::activation::Region;
-use crate::error::SystemError;
+use crate::error::{PoolError, SystemError};
 use crate::sys::{self, Access, Reservation};
 
 /// What a slot needs to hold.
@@ -48,7 +48,59 @@ pub(crate) struct Slot {
     pub(crate) region: Region,
 }
 
+/// The place of a pool in which a slot is to be made.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Its address space: inaccessible, or (`is_open`) accessible but for a guard.
+    pub(crate) space: Reservation,
+    /// Distance of the instance base from its start.
+    pub(crate) base_offset: usize,
+    /// Bytes from the base on that a memory may use.
+    pub(crate) capacity: u64,
+    /// Bytes after that which are never accessible.
+    pub(crate) guard: u64,
+    /// Whether stack, instance data and all of the capacity are accessible from the start.
+    pub(crate) is_open: bool,
+}
+
 impl Slot {
+    /// Makes a slot in a place of a pool. Its plan must fit: see [`Place::refuses`].
+    pub(crate) fn in_place(place: Place, plan: &SlotPlan) -> Result<Slot, SystemError> {
+        let base_offset = place.base_offset;
+        let start = place.space.base().as_ptr().expose_provenance();
+        let base = start + base_offset;
+        let stack_top = (base - plan.data_size) & !15;
+        let stack = (stack_top - plan.stack_size) & !(sys::page_size() - 1);
+        if !place.is_open {
+            let accessible = stack - start..base_offset + plan.memory_len as usize;
+            let bytes = accessible.len() as u64;
+            // SAFETY: the place was handed to us: no one uses it.
+            unsafe { place.space.protect(accessible, Access::ReadWrite) }.map_err(|source| {
+                SystemError {
+                    what: "allocate",
+                    bytes,
+                    source: Some(source),
+                }
+            })?;
+        }
+        let guarded = match plan.guarded {
+            true => plan.memory_capacity + plan.guard,
+            false => 0,
+        };
+        Ok(Slot {
+            reservation: place.space,
+            base_offset,
+            region: Region {
+                start,
+                stack,
+                stack_top,
+                base,
+                end: base + guarded as usize,
+                window: std::ptr::null(),
+            },
+        })
+    }
+
     /// Reserves a slot and makes stack, instance data and the first bytes of memory 0 accessible.
     /// All of it is zero.
     pub(crate) fn new(plan: &SlotPlan) -> Result<Slot, SystemError> {
@@ -90,6 +142,7 @@ impl Slot {
             stack_top: (base - plan.data_size) & !15,
             base,
             end: base + guarded as usize,
+            window: std::ptr::null(),
         };
         Ok(Slot {
             reservation,
@@ -147,6 +200,31 @@ impl Slot {
     pub(crate) fn write_header(&self, header: InstanceHeader) {
         // SAFETY: layouts are at least as large as the header (checked when the object is opened).
         unsafe { self.write(InstanceHeader::SIZE, header) };
+    }
+}
+
+impl Place {
+    /// Why a slot of this plan cannot be made here; `None` where it can.
+    pub(crate) fn refuses(&self, plan: &SlotPlan) -> Option<PoolError> {
+        let low = STACK_GUARD + plan.stack_size as u64 + plan.data_size as u64;
+        let page = sys::page_size() as u64;
+        if low + page > self.base_offset as u64 {
+            let room = (self.base_offset as u64).saturating_sub(STACK_GUARD + page);
+            return Some(PoolError::InstanceData {
+                needed: plan.data_size as u64,
+                room: room.saturating_sub(plan.stack_size as u64),
+            });
+        }
+        if plan.guarded && (plan.memory_capacity > self.capacity || plan.guard > self.guard) {
+            return Some(PoolError::Reservation {
+                needed: plan.memory_capacity + plan.guard,
+                room: self.capacity + self.guard,
+            });
+        }
+        (plan.memory_len > self.capacity).then_some(PoolError::Memory {
+            needed: plan.memory_len,
+            room: self.capacity,
+        })
     }
 }
 

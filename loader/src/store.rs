@@ -12,6 +12,7 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -107,11 +108,21 @@ pub(crate) type Fixed<T> = Vec<Box<T>>;
 
 #[repr(C)]
 pub(crate) struct StoreInner<T> {
-    core: StoreCore,
-    data: T,
+    pub(crate) core: StoreCore,
+    /// Always initialised in a [`Store`], and in a [`crate::Sandbox`]; not in a slot of a pool that
+    /// waits for its next use.
+    pub(crate) data: MaybeUninit<T>,
 }
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// How many identities a store takes for itself: one for each use of a slot of a pool.
+const IDS: u64 = 1 << 20;
+static NEXT_ID: AtomicU64 = AtomicU64::new(IDS);
+
+/// An identity that no store has had.
+fn new_id() -> NonZeroU64 {
+    let id = NEXT_ID.fetch_add(IDS, Ordering::Relaxed);
+    NonZeroU64::new(id).expect("fewer than 2^44 stores")
+}
 
 /// Instances that may be linked with each other, and the host's state of type `T`.
 ///
@@ -148,30 +159,14 @@ impl<T: 'static> Store<T> {
     }
 
     /// A store made to measure.
-    pub fn with_options(data: T, mut options: StoreOptions) -> Store<T> {
-        options.stack_size = options.stack_size.clamp(16 << 10, 1 << 30);
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let core = StoreCore {
-            id: NonZeroU64::new(id).expect("fewer than 2^64 stores"),
-            activation: Arc::new(Activation::new()),
-            options,
-            memory_bytes: 0,
-            table_elements: 0,
-            instances: Vec::new(),
-            memories: Vec::new(),
-            tables: Vec::new(),
-            globals: Vec::new(),
-            host_funcs: Vec::new(),
-            externs: Vec::new(),
-            kept: Vec::new(),
-            without_stub: Vec::new(),
-        };
-        let inner = NonNull::from(Box::leak(Box::new(StoreInner { core, data })));
+    pub fn with_options(data: T, options: StoreOptions) -> Store<T> {
+        let inner = Box::new(StoreInner {
+            core: StoreCore::new(options),
+            data: MaybeUninit::new(data),
+        });
+        let inner = NonNull::from(Box::leak(inner));
         // SAFETY: just made; no other reference exists.
-        unsafe { inner.as_ref() }
-            .core
-            .activation
-            .set_core(inner.cast());
+        unsafe { inner.as_ref() }.core.set_home(inner.cast());
         Store {
             inner,
             owns: PhantomData,
@@ -181,13 +176,13 @@ impl<T: 'static> Store<T> {
     /// The host's state.
     pub fn data(&self) -> &T {
         // SAFETY: the file's invariant; `&self` keeps guests from running.
-        unsafe { &(*self.inner.as_ptr()).data }
+        unsafe { (*self.inner.as_ptr()).data.assume_init_ref() }
     }
 
     /// The host's state.
     pub fn data_mut(&mut self) -> &mut T {
         // SAFETY: the file's invariant; `&mut self` is exclusive.
-        unsafe { &mut (*self.inner.as_ptr()).data }
+        unsafe { (*self.inner.as_ptr()).data.assume_init_mut() }
     }
 
     /// Ends the store and gives the host's state back.
@@ -195,7 +190,8 @@ impl<T: 'static> Store<T> {
         let inner = std::mem::ManuallyDrop::new(self).inner;
         // SAFETY: `inner` came from a box in `with_options`, and `self` will not free it again.
         let inner = unsafe { Box::from_raw(inner.as_ptr()) };
-        inner.data
+        // SAFETY: a store's data is initialised, and nobody will use it here any more.
+        unsafe { inner.data.assume_init() }
     }
 
     /// A handle with which any thread can stop the guests of this store.
@@ -212,7 +208,9 @@ impl<T: 'static> Store<T> {
 impl<T: 'static> Drop for Store<T> {
     fn drop(&mut self) {
         // SAFETY: `inner` came from a box in `with_options`; `&mut self` shows that no guest runs.
-        drop(unsafe { Box::from_raw(self.inner.as_ptr()) });
+        let mut inner = unsafe { Box::from_raw(self.inner.as_ptr()) };
+        // SAFETY: a store's data is initialised, and nobody will use it here any more.
+        unsafe { inner.data.assume_init_drop() };
     }
 }
 
@@ -225,6 +223,39 @@ impl<T: 'static + std::fmt::Debug> std::fmt::Debug for Store<T> {
 }
 
 impl StoreCore {
+    pub(crate) fn new(mut options: StoreOptions) -> StoreCore {
+        options.stack_size = options.stack_size.clamp(16 << 10, 1 << 30);
+        StoreCore {
+            id: new_id(),
+            activation: Arc::new(Activation::new()),
+            options,
+            memory_bytes: 0,
+            table_elements: 0,
+            instances: Vec::new(),
+            memories: Vec::new(),
+            tables: Vec::new(),
+            globals: Vec::new(),
+            host_funcs: Vec::new(),
+            externs: Vec::new(),
+            kept: Vec::new(),
+            without_stub: Vec::new(),
+        }
+    }
+
+    /// Called once, when the store is where it will stay.
+    pub(crate) fn set_home(&self, home: NonNull<StoreCore>) {
+        self.activation.set_core(home);
+    }
+
+    /// Takes another identity: handles made before are of another store from now on.
+    pub(crate) fn renew_id(&mut self) {
+        let next = self.id.get() + 1;
+        self.id = match next % IDS {
+            0 => new_id(),
+            _ => NonZeroU64::new(next).expect("not the last of a block"),
+        };
+    }
+
     /// Whether a handle of the store with this id may be used here.
     #[inline]
     pub(crate) fn check(&self, store: NonZeroU64) -> Result<(), UseError> {
@@ -285,8 +316,8 @@ impl StoreCore {
 
 /// Shared access to a store: what [`AsStore`] gives.
 pub struct StoreRef<'a, T: 'static> {
-    inner: NonNull<StoreInner<T>>,
-    borrow: PhantomData<&'a StoreInner<T>>,
+    pub(crate) inner: NonNull<StoreInner<T>>,
+    pub(crate) borrow: PhantomData<&'a StoreInner<T>>,
 }
 
 impl<T: 'static> Clone for StoreRef<'_, T> {
@@ -301,7 +332,7 @@ impl<'a, T: 'static> StoreRef<'a, T> {
     /// The host's state.
     pub fn data(self) -> &'a T {
         // SAFETY: the file's invariant; the borrow `'a` keeps guests from running.
-        unsafe { &(*self.inner.as_ptr()).data }
+        unsafe { (*self.inner.as_ptr()).data.assume_init_ref() }
     }
 
     /// A handle with which any thread can stop the guests of this store.
@@ -318,8 +349,8 @@ impl<'a, T: 'static> StoreRef<'a, T> {
 
 /// Exclusive access to a store: what [`AsStoreMut`] gives.
 pub struct StoreMut<'a, T: 'static> {
-    inner: NonNull<StoreInner<T>>,
-    borrow: PhantomData<&'a mut StoreInner<T>>,
+    pub(crate) inner: NonNull<StoreInner<T>>,
+    pub(crate) borrow: PhantomData<&'a mut StoreInner<T>>,
 }
 
 impl<'a, T: 'static> StoreMut<'a, T> {
@@ -336,18 +367,18 @@ impl<'a, T: 'static> StoreMut<'a, T> {
     /// The host's state.
     pub fn data(&self) -> &T {
         // SAFETY: the file's invariant; the borrow keeps guests from running.
-        unsafe { &(*self.inner.as_ptr()).data }
+        unsafe { (*self.inner.as_ptr()).data.assume_init_ref() }
     }
 
     /// The host's state.
     pub fn data_mut(&mut self) -> &mut T {
         // SAFETY: the file's invariant; the borrow is exclusive.
-        unsafe { &mut (*self.inner.as_ptr()).data }
+        unsafe { (*self.inner.as_ptr()).data.assume_init_mut() }
     }
 
     pub(crate) fn into_data_mut(self) -> &'a mut T {
         // SAFETY: the file's invariant; the borrow `'a` is exclusive and is used up.
-        unsafe { &mut (*self.inner.as_ptr()).data }
+        unsafe { (*self.inner.as_ptr()).data.assume_init_mut() }
     }
 
     #[inline]

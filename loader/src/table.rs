@@ -35,6 +35,8 @@ pub(crate) struct TableEntity {
     pub(crate) declared: TableType,
     /// Room for elements, in elements.
     pub(crate) capacity: u64,
+    /// Whether the first elements lie in instance data.
+    pub(crate) in_data: bool,
     /// The elements, where they do not lie in instance data.
     pub(crate) storage: Option<Storage>,
     /// Keeps `def` where no instance does.
@@ -144,6 +146,45 @@ impl TableEntity {
             }
         }
         true
+    }
+}
+
+impl TableEntity {
+    /// Brings a table that an instance defines back to its first length, all null. What lies in
+    /// instance data is restored from `pristine`, its end before the base, into which the address of
+    /// new elements is written. `None` where there is no memory.
+    ///
+    /// # Safety
+    ///
+    /// No guest of the store may run before the instance data is restored.
+    pub(crate) unsafe fn restore(&mut self, pristine: &mut [u8], base: usize) -> Option<()> {
+        let least = self.declared.min;
+        if self.in_data {
+            self.storage = None;
+            self.capacity = least;
+            return Some(());
+        }
+        if self.capacity == least
+            && let Some(storage) = &self.storage
+        {
+            // SAFETY: the storage is ours and as large as its layout says.
+            unsafe { storage.start.write_bytes(0, storage.layout.size()) };
+            return Some(());
+        }
+        let storage = Storage::new(least, self.element_size())?;
+        let def = TableDef {
+            elements: storage.address(),
+            len: least,
+        };
+        let at = pristine.len().checked_sub(base - self.def.addr().get())?;
+        let (elements, len) = pristine
+            .get_mut(at..at + size_of::<TableDef>())?
+            .split_at_mut(8);
+        elements.copy_from_slice(&def.elements.to_ne_bytes());
+        len.copy_from_slice(&def.len.to_ne_bytes());
+        self.storage = Some(storage);
+        self.capacity = least;
+        Some(())
     }
 }
 
@@ -277,6 +318,7 @@ impl Table {
             def,
             declared: ty,
             capacity: ty.min,
+            in_data: false,
             storage: Some(storage),
             _own_def: Some(own_def),
         };

@@ -5,6 +5,8 @@
 
 use std::marker::PhantomData;
 
+use precast::GuestMemory;
+
 use crate::errno::{Errno, Result};
 use crate::stop::Stop;
 
@@ -143,23 +145,23 @@ impl Layout for GuestSlice {
 
 /// The guest as one call sees it: its memory, and whether it is to stop.
 pub(crate) struct Guest<'a> {
-    memory: &'a mut [u8],
+    memory: GuestMemory<'a>,
     stop: Stop<'a>,
 }
 
 impl<'a> Guest<'a> {
-    pub(crate) fn new(memory: &'a mut [u8], stop: Stop<'a>) -> Self {
+    pub(crate) fn new(memory: GuestMemory<'a>, stop: Stop<'a>) -> Self {
         Self { memory, stop }
     }
 
     /// The whole memory, unchangeable.
     pub(crate) fn memory(&self) -> &[u8] {
-        self.memory
+        &self.memory
     }
 
-    /// The whole memory.
-    pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
-        self.memory
+    /// The whole memory; what is written is asked for by its range.
+    pub(crate) fn memory_mut(&mut self) -> &mut GuestMemory<'a> {
+        &mut self.memory
     }
 
     pub(crate) fn stop(&self) -> Stop<'a> {
@@ -187,7 +189,7 @@ impl<'a> Guest<'a> {
     #[inline]
     pub(crate) fn bytes_mut(&mut self, slice: GuestSlice) -> Result<&mut [u8]> {
         let range = slice.check(self.memory.len())?;
-        Ok(&mut self.memory[range])
+        self.memory.slice_mut(range).ok_or(Errno::Fault)
     }
 
     #[inline]

@@ -3,6 +3,8 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
+use precast::GuestMemory;
+
 use crate::errno::{Errno, Result};
 use crate::guest::{Guest, GuestPtr, GuestSlice};
 
@@ -117,36 +119,22 @@ pub(crate) fn scatter(
         // None or one, by far the most frequent.
         return match only {
             None => call(&mut []),
-            Some(range) => call(&mut [IoSliceMut::new(&mut guest.memory_mut()[range])]),
+            Some(range) => {
+                let bytes = guest.memory_mut().slice_mut(range).ok_or(Errno::Fault)?;
+                call(&mut [IoSliceMut::new(bytes)])
+            }
         };
     }
-    if let Some(mut slices) = disjoint(guest.memory_mut(), &ranges) {
+    if let Some(slices) = guest.memory_mut().slices_mut(&ranges) {
+        let mut slices: Vec<_> = slices.into_iter().map(IoSliceMut::new).collect();
         return call(&mut slices);
     }
     bounce(guest.memory_mut(), &ranges, call)
 }
 
-/// The ranges as slices in their own order, if no two overlap.
-fn disjoint<'m>(memory: &'m mut [u8], ranges: &[Range<usize>]) -> Option<Vec<IoSliceMut<'m>>> {
-    let mut order: Vec<usize> = (0..ranges.len()).collect();
-    order.sort_unstable_by_key(|&index| ranges[index].start);
-    let mut slots: Vec<Option<IoSliceMut<'m>>> = ranges.iter().map(|_| None).collect();
-    let mut rest = memory;
-    let mut position = 0;
-    for index in order {
-        let range = &ranges[index];
-        let gap = range.start.checked_sub(position)?;
-        let (piece, tail) = rest.split_at_mut(gap).1.split_at_mut(range.len());
-        slots[index] = Some(IoSliceMut::new(piece));
-        rest = tail;
-        position = range.end;
-    }
-    slots.into_iter().collect()
-}
-
 /// Fills overlapping ranges by way of a buffer.
 fn bounce(
-    memory: &mut [u8],
+    memory: &mut GuestMemory<'_>,
     ranges: &[Range<usize>],
     call: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<usize>,
 ) -> Result<usize> {
@@ -156,7 +144,7 @@ fn bounce(
     let mut rest = buffer.get(..read).ok_or(Errno::Io)?;
     for range in ranges {
         let (now, later) = rest.split_at(rest.len().min(range.len()));
-        memory[range.start..][..now.len()].copy_from_slice(now);
+        memory.write(range.start, now).ok_or(Errno::Fault)?;
         rest = later;
     }
     Ok(read)

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use precast::GuestMemory;
+
 use crate::ctx::WasiCtx;
 use crate::errno::Result;
 use crate::guest::{Guest, GuestPtr, GuestSlice, Layout};
@@ -87,7 +89,8 @@ impl World {
         stop: Stop<'_>,
         function: impl FnOnce(&mut WasiCtx, &mut Guest<'_>) -> R,
     ) -> R {
-        function(&mut self.ctx, &mut Guest::new(&mut self.memory, stop))
+        let memory = GuestMemory::of_host(&mut self.memory);
+        function(&mut self.ctx, &mut Guest::new(memory, stop))
     }
 
     /// Puts bytes where nothing else stands.

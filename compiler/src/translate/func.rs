@@ -123,15 +123,17 @@ impl<'a> FuncTranslator<'a> {
     }
 
     /// Refuses functions that would take up too much memory.
-    fn check_size(&self) -> Result<(), CompileError> {
+    pub(super) fn check_size(&self) -> Result<(), CompileError> {
         let dfg = &self.builder.func.dfg;
         if dfg.num_values() <= MAX_VALUES && dfg.value_lists.capacity() <= 4 * MAX_VALUES {
             return Ok(());
         }
-        let name = |index| self.env.module.function_name(index);
+        let Some(index) = self.index else {
+            return Err(CompileError::init_too_large());
+        };
         Err(CompileError::Function {
-            index: self.index.map_or(u32::MAX, FuncIndex::as_u32),
-            name: self.index.and_then(name).map(str::to_owned),
+            index: index.as_u32(),
+            name: self.env.module.function_name(index).map(str::to_owned),
             message: format!("it has more than {MAX_VALUES} values"),
         })
     }

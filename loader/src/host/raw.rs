@@ -10,9 +10,8 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use precast_abi::instance::MemoryDef;
-
 use crate::caller::Caller;
+use crate::guest_memory::GuestMemory;
 use crate::host::record::{HostDef, HostRecord};
 use crate::store::StoreMut;
 use crate::types::FuncType;
@@ -30,18 +29,15 @@ pub struct RawCaller<'a> {
 
 impl<'a> RawCaller<'a> {
     /// Memory 0 of the instance that imports this function.
-    pub fn memory(&mut self) -> Option<&mut [u8]> {
+    #[inline]
+    pub fn memory(&mut self) -> Option<GuestMemory<'_>> {
         // SAFETY: crossings pass the record of a function of a living store.
-        let memory: *const MemoryDef = unsafe { (*self.record).memory };
-        if memory.is_null() {
+        let record = unsafe { &*self.record };
+        if record.memory.is_null() {
             return None;
         }
         // SAFETY: as for `Caller::memory_and_data`.
-        unsafe {
-            let def = memory.read();
-            let start = std::ptr::with_exposed_provenance_mut(def.base as usize);
-            Some(std::slice::from_raw_parts_mut(start, def.len as usize))
-        }
+        Some(unsafe { GuestMemory::new(record.memory.read(), record.window) })
     }
 
     /// The caller with its store, as other host functions have it.

@@ -4,7 +4,7 @@ use super::error::{Damage, Fault, Part};
 use super::header::{is_constant, is_entry, is_mutable, require};
 use super::record::{Record, read};
 use precast_abi::NONE;
-use precast_abi::instance::InstanceHeader;
+use precast_abi::instance::{GUARD_RESERVATION, InstanceHeader, OFFSET_GUARD};
 use precast_abi::object::*;
 use precast_abi::types::{HeapType, Kind, ValType};
 
@@ -403,9 +403,9 @@ pub(crate) fn initial_bytes(memory: &MemoryRecord) -> Option<u64> {
         .filter(|bytes| bytes >> memory.page_size_log2 == memory.min)
 }
 
-/// A reservation holds the whole of what a 32-bit memory can become up to its own size, is made
-/// of pages, and leaves room in the address space. Only memory 0 can have one: only its base
-/// is known to generated code.
+/// A reservation holds every index of 32 bits, and the guard every constant offset: where code
+/// does not check, nothing else may be in its reach. Both are made of pages, and leave room in the
+/// address space. Only memory 0 can have them: only its base is known to generated code.
 ///
 /// So is a capacity, of a memory whose every access is checked.
 fn has_sound_reservation(memory: &MemoryRecord, imported: bool, index: u32) -> bool {
@@ -419,13 +419,13 @@ fn has_sound_reservation(memory: &MemoryRecord, imported: bool, index: u32) -> b
             && memory.capacity.is_multiple_of(page)
             && least.is_some_and(|bytes| bytes <= memory.capacity);
     if memory.reservation == 0 {
-        return memory.guard <= 1 << 46 && sound_capacity;
+        return memory.guard == 0 && sound_capacity;
     }
     first
         && sound_capacity
         && memory.flags & MemoryRecord::INDEX64 == 0
-        && memory.reservation <= 1 << 46
-        && memory.guard <= 1 << 46
+        && (GUARD_RESERVATION..=1 << 46).contains(&memory.reservation)
+        && (OFFSET_GUARD..=1 << 46).contains(&memory.guard)
         && memory.reservation.is_multiple_of(page)
         && memory.guard.is_multiple_of(page)
         && least.is_some_and(|bytes| bytes <= memory.reservation)

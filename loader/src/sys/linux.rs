@@ -10,7 +10,7 @@ use super::Access;
 use precast_abi::object::Os;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
@@ -29,6 +29,8 @@ pub(crate) fn page_size() -> usize {
 pub(crate) struct Reservation {
     base: NonNull<u8>,
     len: usize,
+    /// Whether this value gives the range back; parts of another reservation do not.
+    owned: bool,
 }
 
 // SAFETY: a reservation is an address range; all access to the memory behind it is through
@@ -51,12 +53,95 @@ impl Reservation {
             )
         }?;
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Reservation { base, len })
+        Ok(Reservation {
+            base,
+            len,
+            owned: true,
+        })
     }
 
     /// Address of the first byte, a multiple of the page size.
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
+    }
+
+    /// Bytes, a multiple of the page size.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// A page-aligned part of it, which is not given back when it is dropped.
+    ///
+    /// # Safety
+    ///
+    /// The part must not be used any more when `self` is dropped, and no other part in use may
+    /// overlap it.
+    pub(crate) unsafe fn part(&self, range: Range<usize>) -> io::Result<Reservation> {
+        let (at, len) = self.locate(&range)?;
+        let base = NonNull::new(at.cast()).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Reservation {
+            base,
+            len,
+            owned: false,
+        })
+    }
+
+    /// Makes `range` what it was when it was reserved: inaccessible, and costing no memory.
+    /// `range` is page-aligned (its end is rounded up).
+    ///
+    /// # Safety
+    ///
+    /// No reference to memory in `range` is in use.
+    pub(crate) unsafe fn clear(&self, range: Range<usize>) -> io::Result<()> {
+        let (at, len) = self.locate(&range)?;
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: as in `map_file`.
+        unsafe { rustix::mm::mmap_anonymous(at, len, ProtFlags::empty(), flags) }?;
+        Ok(())
+    }
+
+    /// Gives back the memory behind `range`: anonymous pages read as zeros from then on, pages of
+    /// a private mapping of a file as the file has them. `range` is page-aligned (its end is
+    /// rounded up).
+    ///
+    /// # Safety
+    ///
+    /// No reference to memory in `range` is in use.
+    pub(crate) unsafe fn discard(&self, range: Range<usize>) -> io::Result<()> {
+        // SAFETY: `advise` keeps it inside this reservation; the caller promises the rest.
+        unsafe { self.advise(range, Advice::LinuxDontNeed) }
+    }
+
+    /// Asks for small pages only in `range`: sandboxes are many and small. Without effect where
+    /// the system knows no others.
+    pub(crate) fn use_small_pages(&self, range: Range<usize>) {
+        // SAFETY: contents and access stay as they are.
+        let _ = unsafe { self.advise(range, Advice::LinuxNoHugepage) };
+    }
+
+    /// # Safety
+    ///
+    /// As the advice asks for.
+    unsafe fn advise(&self, range: Range<usize>, advice: Advice) -> io::Result<()> {
+        let (at, len) = self.locate(&range)?;
+        // SAFETY: `locate` keeps it inside this reservation; the caller promises the rest.
+        Ok(unsafe { rustix::mm::madvise(at, len, advice) }?)
+    }
+
+    /// Makes pages inaccessible without splitting the mapping that they are in, until `clear`.
+    /// Their contents are lost. An error where the kernel cannot (before Linux 6.13).
+    ///
+    /// # Safety
+    ///
+    /// No reference to memory in `range` is in use.
+    pub(crate) unsafe fn guard(&self, range: Range<usize>) -> io::Result<()> {
+        const MADV_GUARD_INSTALL: libc::c_int = 102;
+        let (at, len) = self.locate(&range)?;
+        // SAFETY: `locate` keeps it inside this reservation; the caller promises the rest.
+        match unsafe { libc::madvise(at, len, MADV_GUARD_INSTALL) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 
     /// Maps a part of `file` over `range`, replacing what was there. `range` and `file_offset`
@@ -104,6 +189,7 @@ impl Reservation {
     pub(crate) unsafe fn protect(&self, range: Range<usize>, access: Access) -> io::Result<()> {
         let (at, len) = self.locate(&range)?;
         let flags = match access {
+            Access::None => MprotectFlags::empty(),
             Access::Read => MprotectFlags::READ,
             Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
             Access::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
@@ -129,6 +215,9 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if !self.owned {
+            return;
+        }
         // SAFETY: the range was mapped by `new` and belongs to this value alone; its owner has
         // seen to it that nothing in it is used any more.
         let result = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
@@ -138,6 +227,7 @@ impl Drop for Reservation {
 
 fn prot(access: Access) -> ProtFlags {
     match access {
+        Access::None => ProtFlags::empty(),
         Access::Read => ProtFlags::READ,
         Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
         Access::ReadExecute => ProtFlags::READ | ProtFlags::EXEC,
@@ -161,14 +251,19 @@ pub(crate) fn map_whole_file(file: BorrowedFd<'_>, len: usize) -> io::Result<Res
         )
     }?;
     let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-    Ok(Reservation { base, len })
+    Ok(Reservation {
+        base,
+        len,
+        owned: true,
+    })
 }
 
-/// Opens a file for reading.
+/// Opens a file for reading. What is no file is found out by [`len`]: a named pipe must not make us
+/// wait for someone to write to it.
 pub(crate) fn open_read(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(
         path,
-        OFlags::RDONLY | OFlags::CLOEXEC,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
         Mode::empty(),
     )?)
 }

@@ -7,6 +7,12 @@
 //! | [`Reservation::new`]`(len)` | `len` bytes of address space (rounded up to pages) that nothing else uses, not accessible, costing no memory; given back on drop |
 //! | [`Reservation::map_file`] | puts a page-aligned part of a file there, privately: writes never reach the file |
 //! | [`Reservation::protect`] | changes the access of mapped pages |
+//! | [`Reservation::part`] | a part of it, for one of many users |
+//! | [`Reservation::clear`], [`Reservation::discard`] | gives pages back: inaccessible, or as new |
+//! | [`Reservation::guard`] | makes pages inaccessible without splitting a mapping, where the system can |
+//! | [`protect_pages`] | as `protect`, in a signal handler |
+//! | [`PageAccount`] | tells which pages were written, where the system knows |
+//! | [`Mappings`], [`address_space_limit`] | how many mappings and how much address space there may be |
 //! | [`map_whole_file`] | a private, writable mapping of a file, anywhere |
 //! | [`open_read`], [`len`], [`read_start`] | a file for reading only, its length, its first bytes; descriptors are not inherited by child processes |
 //! | [`sealed_bytes`], [`sealed_copy`] | a file in memory that no one can write, shrink or grow any more |
@@ -15,6 +21,9 @@
 //! | [`stack_bounds`], [`thread_id`] | the calling thread's own stack and number |
 //! | [`INTERRUPT`], [`interrupt_thread`] | a signal that is ignored by default, and sending it to one thread |
 //! | [`sync_threads`] | a memory barrier on every thread of the process |
+//! | [`monotonic`], [`thread_cpu_time`] | clocks that a signal handler may read |
+//! | [`wait_while`], [`wake_one`], [`be_a_watchdog`] | sleeping until a word changes or time is over, on time |
+//! | [`signal_state`], [`signal_frame_size`] | what a thread's saved context says of its signals; how large one can be |
 //!
 //! and a CPU is a module that provides `ARCH`, `features()`, the bits of [`precast_abi::cpu`]
 //! that it has, and [`FRAME_RULE`], where a function with a frame pointer keeps its caller's. No access can be asked for that is writable and executable
@@ -30,6 +39,10 @@ use linux as os;
 mod linux_thread;
 #[cfg(target_os = "linux")]
 use linux_thread as os_thread;
+#[cfg(target_os = "linux")]
+mod linux_pages;
+#[cfg(target_os = "linux")]
+use linux_pages as os_pages;
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -40,8 +53,10 @@ pub(crate) use os::{
     Reservation, len, map_whole_file, open_read, page_size, read_start, sealed_bytes, sealed_copy,
 };
 
+pub(crate) use os_pages::{Mappings, PageAccount, address_space_limit, protect_pages};
 pub(crate) use os_thread::{
-    INTERRUPT, SignalStack, interrupt_thread, stack_bounds, sync_threads, thread_id,
+    INTERRUPT, SignalStack, be_a_watchdog, interrupt_thread, monotonic, signal_frame_size,
+    signal_state, stack_bounds, sync_threads, thread_cpu_time, thread_id, wait_while, wake_one,
 };
 
 use precast_abi::object::{Arch, Os};
@@ -54,6 +69,8 @@ pub(crate) const SMALLEST_PAGE: usize = 4096;
 /// What mapped pages may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
+    /// Nothing.
+    None,
     /// Reading.
     Read,
     /// Reading and writing.

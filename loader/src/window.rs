@@ -1,0 +1,300 @@
+//! The writable window of a pooled slot: which pages its guest may have written.
+//!
+//! ```text
+//!   stack    low             stack_top    base                                  base + len
+//!   | none   | writable stack | instance data | writable | read-only | writable | read-only |
+//!            '-- always writable -------------'  ranges[0]            ranges[1]
+//! ```
+//!
+//! A slot starts *open*: all of its stack and memory may be written, and nobody knows what was.
+//! When its guest is done, the pages that it wrote are looked for, and only those stay writable
+//! from then on: the slot is *narrow*. Restoring it is copying these few pages, without asking the
+//! system for anything. A write elsewhere faults; the signal handler makes the page writable, and
+//! the guest goes on. Where that happens too often, the slot is opened again.
+//!
+//! # Safety
+//!
+//! This file holds unsafe code: it changes the access of pages of the slot and writes to them. The
+//! window belongs to whoever has the store; while its guest runs, or host code of its thread writes
+//! to its memory, the thread's signal handler may widen it. Fields are atomic because of that
+//! handler, not because of other threads.
+#![allow(unsafe_code, reason = "pages of a slot are protected and restored")]
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use crate::slot;
+use crate::sys::{self, Access};
+
+/// Most runs of writable pages of memory: each costs two mappings.
+pub(crate) const MAX_RANGES: usize = 4;
+/// Most pages of memory, and of stack, that a narrow window holds: restoring more costs more than
+/// finding out what was written.
+pub(crate) const MAX_PAGES: usize = 64;
+
+/// See the file's documentation.
+#[derive(Debug)]
+pub(crate) struct Window {
+    page: usize,
+    /// Lowest byte of the guest stack.
+    stack: usize,
+    /// First byte of the page that instance data begins in: the stack ends in it or below.
+    stack_end: usize,
+    base: usize,
+    /// Bytes from the base that are accessible whatever the length of the memory.
+    committed: usize,
+    is_narrow: AtomicBool,
+    /// Whether it is wider than when the segments to restore were worked out.
+    is_wider: AtomicBool,
+    low: AtomicUsize,
+    ranges: [(AtomicUsize, AtomicUsize); MAX_RANGES],
+    count: AtomicUsize,
+    /// Where the next fault is expected if writes go on in a row, and how many pages to open then.
+    next: AtomicUsize,
+    ahead: AtomicUsize,
+}
+
+impl Window {
+    /// The window of a slot, open.
+    pub(crate) fn new(stack: usize, stack_top: usize, base: usize, committed: usize) -> Window {
+        let page = sys::page_size();
+        Window {
+            page,
+            stack,
+            stack_end: stack_top & !(page - 1),
+            base,
+            committed,
+            is_narrow: AtomicBool::new(false),
+            is_wider: AtomicBool::new(false),
+            low: AtomicUsize::new(stack),
+            ranges: Default::default(),
+            count: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+            ahead: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.is_narrow.load(Relaxed)
+    }
+
+    /// Whether it became wider since this was asked last.
+    pub(crate) fn take_wider(&self) -> bool {
+        // Plain loads and stores: only this thread and its handler use it.
+        let wider = self.is_wider.load(Relaxed);
+        if wider {
+            self.is_wider.store(false, Relaxed);
+        }
+        wider
+    }
+
+    /// Lowest byte of the stack that may have been written.
+    pub(crate) fn low(&self) -> usize {
+        self.low.load(Relaxed)
+    }
+
+    /// The writable runs of memory, in rising order, of a narrow window.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let count = self.count.load(Relaxed).min(MAX_RANGES);
+        self.ranges[..count]
+            .iter()
+            .map(|(start, end)| start.load(Relaxed)..end.load(Relaxed))
+    }
+
+    /// First byte past the accessible memory.
+    pub(crate) fn end(&self) -> usize {
+        // SAFETY: windows are those of living instances.
+        let len = unsafe { slot::header(self.base) }.memory0.len as usize;
+        self.base + len.max(self.committed).next_multiple_of(self.page)
+    }
+
+    /// Makes `len` bytes at `start` writable, where they lie in the memory.
+    #[inline]
+    pub(crate) fn make_writable(&self, start: usize, len: usize) -> bool {
+        if !self.is_narrow() || len == 0 {
+            return true;
+        }
+        let inside = |range: Range<usize>| range.start <= start && start + len <= range.end;
+        self.ranges().any(inside) || self.make_writable_slowly(start, len)
+    }
+
+    #[cold]
+    fn make_writable_slowly(&self, start: usize, len: usize) -> bool {
+        let end = start + len;
+        let mut at = start & !(self.page - 1);
+        while at < end && self.is_narrow() {
+            let known = self.ranges().find(|range| range.contains(&at));
+            at = match known {
+                Some(range) => range.end,
+                None if self.widen_memory(at, (end - at).div_ceil(self.page)) => continue,
+                None => return false,
+            };
+        }
+        true
+    }
+
+    /// Whether a fault at `address` was a write that the window did not expect, and may go on now.
+    /// Fit for a signal handler.
+    pub(crate) fn widen(&self, address: usize) -> bool {
+        if !self.is_narrow() {
+            return false;
+        }
+        if (self.stack..self.low()).contains(&address) {
+            return self.widen_stack(address);
+        }
+        if !(self.base..self.end()).contains(&address)
+            || self.ranges().any(|range| range.contains(&address))
+        {
+            return false;
+        }
+        let at = address & !(self.page - 1);
+        // Writes in a row: each fault opens twice as many pages as the one before.
+        let ahead = match at == self.next.load(Relaxed) {
+            true => self.ahead.load(Relaxed) * 2,
+            false => 1,
+        };
+        self.ahead.store(ahead, Relaxed);
+        self.widen_memory(at, ahead)
+    }
+
+    fn widen_stack(&self, address: usize) -> bool {
+        let low = self.low();
+        let used = self.stack_end - low;
+        let new = (address & !(self.page - 1))
+            .min(low.saturating_sub(used))
+            .max(self.stack);
+        if (self.stack_end - new) / self.page > MAX_PAGES {
+            return self.open();
+        }
+        self.is_wider.store(true, Relaxed);
+        // SAFETY: pages of the slot's stack; access is only added.
+        if !unsafe { sys::protect_pages(new..low, Access::ReadWrite) } {
+            return self.open();
+        }
+        self.low.store(new, Relaxed);
+        true
+    }
+
+    /// Makes `pages` pages from `at` on writable, or as many as there are before the next range.
+    fn widen_memory(&self, at: usize, pages: usize) -> bool {
+        let memory_end = self.end();
+        let mut end = at.saturating_add(pages * self.page).min(memory_end);
+        let mut total = 0;
+        let count = self.count.load(Relaxed);
+        let mut position = count;
+        for (index, range) in self.ranges().enumerate() {
+            total += range.len();
+            if range.start > at {
+                end = end.min(range.start);
+                position = position.min(index);
+            }
+        }
+        if at >= end {
+            return false;
+        }
+        let joins_before = position > 0 && self.ranges[position - 1].1.load(Relaxed) == at;
+        let joins_after = position < count && self.ranges[position].0.load(Relaxed) == end;
+        let full = count == MAX_RANGES && !joins_before && !joins_after;
+        if full || (total + end - at) / self.page > MAX_PAGES {
+            return self.open();
+        }
+        // SAFETY: pages of the slot's memory; access is only added.
+        if !unsafe { sys::protect_pages(at..end, Access::ReadWrite) } {
+            return self.open();
+        }
+        self.is_wider.store(true, Relaxed);
+        self.next.store(end, Relaxed);
+        match (joins_before, joins_after) {
+            (true, true) => {
+                let last = self.ranges[position].1.load(Relaxed);
+                self.ranges[position - 1].1.store(last, Relaxed);
+                self.remove(position, count);
+            }
+            (true, false) => self.ranges[position - 1].1.store(end, Relaxed),
+            (false, true) => self.ranges[position].0.store(at, Relaxed),
+            (false, false) => self.insert(position, count, at..end),
+        }
+        true
+    }
+
+    fn insert(&self, position: usize, count: usize, range: Range<usize>) {
+        for index in (position..count).rev() {
+            let (start, end) = &self.ranges[index];
+            let (to_start, to_end) = &self.ranges[index + 1];
+            to_start.store(start.load(Relaxed), Relaxed);
+            to_end.store(end.load(Relaxed), Relaxed);
+        }
+        self.ranges[position].0.store(range.start, Relaxed);
+        self.ranges[position].1.store(range.end, Relaxed);
+        self.count.store(count + 1, Relaxed);
+    }
+
+    fn remove(&self, position: usize, count: usize) {
+        for index in position + 1..count {
+            let (start, end) = &self.ranges[index];
+            let (to_start, to_end) = &self.ranges[index - 1];
+            to_start.store(start.load(Relaxed), Relaxed);
+            to_end.store(end.load(Relaxed), Relaxed);
+        }
+        self.count.store(count - 1, Relaxed);
+    }
+
+    /// Makes everything writable. `false` where the system refuses. Fit for a signal handler.
+    pub(crate) fn open(&self) -> bool {
+        if !self.is_narrow() {
+            return true;
+        }
+        // SAFETY: pages of the slot; access is only added. The neighbours have it already, so that
+        // mappings only become fewer.
+        let opened = unsafe { sys::protect_pages(self.stack..self.end(), Access::ReadWrite) };
+        if opened {
+            self.is_narrow.store(false, Relaxed);
+            self.low.store(self.stack, Relaxed);
+            self.count.store(0, Relaxed);
+        }
+        opened
+    }
+
+    /// Forgets ranges of memory from `end` on, which is not accessible any more.
+    pub(crate) fn clip(&self, end: usize) {
+        let count = self.count.load(Relaxed).min(MAX_RANGES);
+        let kept = self.ranges().take_while(|range| range.start < end).count();
+        if let Some((_, last)) = self.ranges[..kept].last() {
+            last.store(last.load(Relaxed).min(end), Relaxed);
+        }
+        self.count.store(kept, Relaxed);
+        if kept < count {
+            self.is_wider.store(true, Relaxed);
+        }
+    }
+
+    /// Leaves only the stack from `low` on and `ranges` of the memory writable: in rising order, at
+    /// most [`MAX_RANGES`], of whole pages, and not touching. `false` where the system refuses: then
+    /// the window may be anything and must be opened.
+    pub(crate) fn narrow(&self, low: usize, ranges: &[Range<usize>]) -> bool {
+        let mut at = self.base;
+        let end = self.end();
+        let low = low.clamp(self.stack, self.stack_end);
+        // From here on a failure leaves pages that are less accessible than `open` says.
+        self.is_narrow.store(true, Relaxed);
+        self.is_wider.store(true, Relaxed);
+        self.low.store(low, Relaxed);
+        self.count.store(0, Relaxed);
+        self.next.store(0, Relaxed);
+        // SAFETY, of all three: pages of the slot, whose guest does not run and to which nobody
+        // refers.
+        let mut done = unsafe { sys::protect_pages(self.stack..low, Access::None) };
+        for range in ranges.iter().take(MAX_RANGES) {
+            // SAFETY: see above.
+            done &= unsafe { sys::protect_pages(at..range.start, Access::Read) };
+            self.insert(
+                self.count.load(Relaxed),
+                self.count.load(Relaxed),
+                range.clone(),
+            );
+            at = range.end;
+        }
+        // SAFETY: see above.
+        done && unsafe { sys::protect_pages(at..end, Access::Read) }
+    }
+}
