@@ -22,8 +22,8 @@ use precast_abi::trap::TrapCode;
 
 use crate::arch;
 use crate::error::Error;
-use crate::instantiate::reserve_first;
 use crate::host::record::HostRecord;
+use crate::instantiate::reserve_first;
 use crate::interrupt::Event;
 use crate::limits::TimeLimits;
 use crate::store::StoreCore;

@@ -302,9 +302,8 @@ pub(crate) fn expire(thread: &ThreadRecord) -> Option<Moment> {
 impl StoreCore {
     fn usage(&self) -> Usage {
         Usage {
-            host_calls: self.activation.host_calls.get(),
-            cycles: self.activation.limits.cycles.get(),
             memory_bytes: self.memory_bytes,
+            ..self.activation.usage()
         }
     }
 }
@@ -337,6 +336,15 @@ impl Activation {
             self.make_room_for_registers();
         }
         self.limits_changed();
+    }
+
+    /// What is counted here.
+    fn usage(&self) -> Usage {
+        Usage {
+            host_calls: self.host_calls.get(),
+            cycles: self.limits.cycles.get(),
+            memory_bytes: 0,
+        }
     }
 
     /// Sets whether cycles are counted.

@@ -117,8 +117,8 @@ fn linker() -> Linker<u32> {
         },
         |caller, at: usize| {
             *caller.data_mut() += 1;
-            let (memory, _) = caller.memory_and_data().expect("it has a memory");
-            memory[at..at + 4].copy_from_slice(&77i32.to_le_bytes());
+            let (mut memory, _) = caller.memory_and_data().expect("it has a memory");
+            memory.write(at, &77i32.to_le_bytes()).expect("within");
             Ok(())
         },
     );
