@@ -459,3 +459,38 @@ fn a_slice_that_ends_in_a_host_call_counts_when_that_returns() {
         assert_eq!(guest.resume().unwrap_done().1.unwrap(), 42);
     }
 }
+
+#[inline(never)]
+fn resumed_from_here(guest: precast::Suspended<&mut Store<String>, i32>) -> Result<i32, Error> {
+    let result = guest.resume().unwrap_done().1;
+    std::hint::black_box(&result);
+    result
+}
+
+/// The frames that an unwinder finds below the guest are those that resumed it.
+#[test]
+fn a_backtrace_of_the_host_through_a_resumed_guest_is_whole() {
+    let text = r#"(module
+        (import "h" "f" (func $f (param i32) (result i32)))
+        (func (export "run") (result i32)
+            (i32.add (call $f (i32.const 0)) (call $f (i32.const 1)))))"#;
+    let mut linker = Linker::<String>::new();
+    linker.func("h", "f", |mut caller: Caller<'_, String>, x: i32| {
+        if x == 0 {
+            return Err(Error::from(Suspend::new()));
+        }
+        *caller.data_mut() = std::backtrace::Backtrace::force_capture().to_string();
+        Ok(x)
+    });
+    let mut store = Store::new(String::new());
+    let instance = linker.instantiate(&mut store, &module(text)).unwrap();
+    let run = instance.func::<(), i32>(&store, "run").unwrap();
+    let mut guest = run.start(&mut store, ()).unwrap_suspended();
+    guest.give(&[Val::I32(4)]).unwrap();
+    assert_eq!(resumed_from_here(guest).unwrap(), 5);
+    let text = store.data();
+    let inner = text.find("a_backtrace_of_the_host_through_a_resumed_guest_is_whole::{{closure}}");
+    let outer = text.find("resumed_from_here");
+    assert!(inner.is_some() && inner < outer, "{text}");
+    assert!(!text.contains("entry::start"), "{text}");
+}
