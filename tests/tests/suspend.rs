@@ -494,3 +494,52 @@ fn a_backtrace_of_the_host_through_a_resumed_guest_is_whole() {
     assert!(inner.is_some() && inner < outer, "{text}");
     assert!(!text.contains("entry::start"), "{text}");
 }
+
+/// Gives access to one of two stores, to the other every time.
+struct Fickle {
+    stores: [Store<Host>; 2],
+    turn: std::cell::Cell<usize>,
+}
+
+impl Fickle {
+    fn next(&self) -> usize {
+        self.turn.set(self.turn.get() + 1);
+        self.turn.get() % 2
+    }
+}
+
+impl precast::AsStore for Fickle {
+    type Data = Host;
+
+    fn as_store(&self) -> precast::StoreRef<'_, Host> {
+        self.stores[self.next()].as_store()
+    }
+}
+
+impl precast::AsStoreMut for Fickle {
+    fn as_store_mut(&mut self) -> precast::StoreMut<'_, Host> {
+        let next = self.next();
+        self.stores[next].as_store_mut()
+    }
+}
+
+#[test]
+fn access_that_changes_its_store_is_an_error_and_no_more() {
+    for turn in 0..2 {
+        let (first, instance) = asking(Host::Later);
+        let (second, _) = asking(Host::Later);
+        let many = sum(&first, &instance);
+        let stores = Fickle {
+            stores: [first, second],
+            turn: std::cell::Cell::new(turn),
+        };
+        match many.start(stores, 3) {
+            Progress::Done(_, result) => assert!(result.is_err()),
+            Progress::Suspended(mut guest) => {
+                let _ = guest.give(&[Val::I32(1)]);
+                let _ = guest.backtrace();
+                assert!(guest.resume().unwrap_done().1.is_err());
+            }
+        }
+    }
+}
