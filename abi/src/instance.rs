@@ -13,12 +13,17 @@
 
 /// Fixed part of the instance data; its last byte is the byte below the instance base.
 ///
-/// Generated code reads `memory0`, `runtime` and `trap`, and never writes any of it.
+/// Generated code reads `memory0`, `runtime` and `trap`, and writes nothing but `fuel`, where it
+/// was compiled to count that.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct InstanceHeader {
     /// The loader's own; generated code never looks at it.
-    pub loader: [u64; 11],
+    pub loader: [u64; 10],
+    /// How much more the instance may execute, where [`crate::object::ObjectHeader::FUEL`]. Code
+    /// subtracts what a run of operators costs before it executes them, and traps where less
+    /// than that is left.
+    pub fuel: u64,
     /// Linear memory 0 where this instance defines it. `base` is then the instance base.
     pub memory0: MemoryDef,
     /// Address of the table of runtime functions, see [`crate::runtime`].
@@ -38,6 +43,8 @@ impl InstanceHeader {
         Self::SIZE - offset as u32
     }
 
+    /// Distance of [`InstanceHeader::fuel`].
+    pub const FUEL: u32 = Self::distance(core::mem::offset_of!(InstanceHeader, fuel));
     /// Distance of [`InstanceHeader::memory0`].
     pub const MEMORY0: u32 = Self::distance(core::mem::offset_of!(InstanceHeader, memory0));
     /// Distance of [`InstanceHeader::runtime`].
@@ -50,6 +57,7 @@ impl InstanceHeader {
 
 const _: () = {
     assert!(size_of::<InstanceHeader>() == 128);
+    assert!(InstanceHeader::FUEL == 48);
     assert!(InstanceHeader::MEMORY0 == 40);
     assert!(InstanceHeader::RUNTIME == 24);
     assert!(InstanceHeader::TRAP == 16);

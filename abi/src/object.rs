@@ -104,6 +104,8 @@ pub struct ObjectHeader {
     /// The [`FunctionRecord`]s: the function index space. Defined functions stand in the order of
     /// their text offsets too.
     pub functions: Span,
+    /// Indices (`u32`, ascending) of the functions that have a [`FunctionRecord::func_ref`].
+    pub func_refs: Span,
     /// The [`TableRecord`]s: the table index space.
     pub tables: Span,
     /// The [`MemoryRecord`]s: the memory index space.
@@ -140,12 +142,19 @@ pub struct ObjectHeader {
     /// The read-only tables of code offsets, in bytes: immutable tables, see
     /// [`TableRecord::IMMUTABLE`].
     pub code_tables: Span,
+    /// The [`CodeTableRecord`]s: what `code_tables` consists of, in its order.
+    pub code_table_records: Span,
     /// SHA-256 of the module's bytes.
     pub source_hash: [u8; 32],
     /// Text offsets of the stubs that trap, indexed by trap code; [`crate::NONE`] where absent.
     pub trap_stubs: [u32; 16],
-    /// Zero.
-    pub reserved: u32,
+    /// A union of the constants below.
+    pub flags: u32,
+}
+
+impl ObjectHeader {
+    /// The code counts what it executes, see [`crate::instance::InstanceHeader::fuel`].
+    pub const FUEL: u32 = 1;
 }
 
 /// Layout of the instance data: distances below the instance base.
@@ -164,8 +173,9 @@ pub struct InstanceLayout {
     pub data_dropped: u32,
     /// One byte per element segment: not zero once it is dropped.
     pub elem_dropped: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Whatever code or runtime functions may change lies from here up to the base, the header
+    /// included; what lies below stays as it is from instantiation on. A multiple of 16.
+    pub mutable: u32,
 }
 
 /// A type of the module. So far every type is a function type.
@@ -237,6 +247,33 @@ impl TableRecord {
     pub const IMMUTABLE: u32 = 4;
 }
 
+/// An array of code offsets: an immutable table as indirect calls see it, of one type or of any.
+///
+/// It has a 32-bit entry for each element and one more for every index past the end: the distance
+/// from the start of the array to the code to call, modulo 2³².
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeTableRecord {
+    /// Index of the table.
+    pub table: u32,
+    /// Index of the type that calls through it name: all other elements lead to traps.
+    /// [`crate::NONE`] where calls of several types share the array: every function of the table
+    /// has its entry, and the entries are followed by as many 16-bit numbers, 0 where the
+    /// entry leads to a trap, else one more than the index of the function's type (the first
+    /// of those that are equal).
+    pub type_index: u32,
+    /// Bytes from the start of [`ObjectHeader::code_tables`]. A multiple of 4.
+    pub offset: u32,
+}
+
+impl CodeTableRecord {
+    /// Bytes of an array of `entries`, with its type numbers if it is `shared`.
+    pub const fn size(entries: u64, shared: bool) -> u64 {
+        let numbers = if shared { entries * 2 } else { 0 };
+        (entries * 4 + numbers).next_multiple_of(4)
+    }
+}
+
 /// A linear memory of the module.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +296,10 @@ pub struct MemoryRecord {
     pub reservation: u64,
     /// Bytes after `reservation` that must not be accessible.
     pub guard: u64,
+    /// The most bytes that it may take, whatever its type says; 0 where nothing but the type and
+    /// the loader limit it. Only a memory 0 of the module's own has it, and no `reservation`
+    /// beside it.
+    pub capacity: u64,
 }
 
 impl MemoryRecord {
@@ -392,7 +433,8 @@ const _: () = {
     assert!(size_of::<TypeRecord>() == 20);
     assert!(size_of::<FunctionRecord>() == 36);
     assert!(size_of::<TableRecord>() == 32);
-    assert!(size_of::<MemoryRecord>() == 48);
+    assert!(size_of::<CodeTableRecord>() == 12);
+    assert!(size_of::<MemoryRecord>() == 56);
     assert!(size_of::<GlobalRecord>() == 12);
     assert!(size_of::<ImportRecord>() == 24);
     assert!(size_of::<ExportRecord>() == 16);
@@ -403,5 +445,5 @@ const _: () = {
     assert!(core::mem::offset_of!(ObjectHeader, text) == 32);
     assert!(core::mem::offset_of!(ObjectHeader, layout) == 80);
     assert!(core::mem::offset_of!(ObjectHeader, types) == 124);
-    assert!(size_of::<ObjectHeader>() == 376);
+    assert!(size_of::<ObjectHeader>() == 392);
 };

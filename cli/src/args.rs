@@ -58,6 +58,7 @@ Examples:
   precast compile app.wat -o build/app.so      the text format, and another place
   precast compile --cpu native app.wasm        for this machine's CPU only
   precast compile --cpu baseline,+sse4.1 app.wasm
+  precast compile --memory-reservation 16M app.wasm    for thousands of instances
   precast compile --emit asm app.wasm -o -     see the code that comes out
   cat app.wasm | precast compile - -o app.so   from standard input";
 
@@ -87,6 +88,13 @@ pub(crate) struct CompileArgs {
     /// language, or assembly.
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub(crate) emit: EmitKind,
+    /// The most address space the memory may take: 64K, 16M, 1G. It cannot grow beyond. Less than
+    /// 4G has every access checked, and lets far more instances live in one process.
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    pub(crate) memory_reservation: Option<u64>,
+    /// Count what the guest executes, and stop it when the fuel it was given is used up.
+    #[arg(long)]
+    pub(crate) fuel: bool,
     /// How many threads compile; 0 is one for each CPU. The result is the same.
     #[arg(short, long, default_value_t = 0, value_name = "N")]
     pub(crate) jobs: usize,
@@ -156,7 +164,7 @@ pub(crate) struct RunArgs {
     /// The most linear memory the guest may have: 65536, 512K, 64M, 2G.
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub(crate) max_memory: Option<u64>,
-    /// The object, or the module: .wasm or .wat.
+    /// The object, or the module: .wasm or .wat; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// The guest's arguments.
@@ -178,7 +186,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = INSPECT_EXAMPLES)]
 pub(crate) struct InspectArgs {
-    /// The object.
+    /// The object; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Print JSON.

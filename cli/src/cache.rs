@@ -2,7 +2,8 @@
 //!
 //! An entry is an object with a checksum behind it, under a name made of everything that went
 //! into it. Opening an object is trusting it, so nobody else may be able to write here: the
-//! directory and its entries must belong to the user and be writable by no one else.
+//! directory and its entries must belong to the user and be writable by no one else, and no one
+//! else may be able to put another directory in its place.
 //! Entries appear by a rename, so that concurrent runs see whole ones; a damaged one counts as
 //! absent, and the next compilation replaces it.
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
+use crate::failure::reason;
 use crate::output;
 
 /// Ends every entry, after its checksum.
@@ -45,18 +47,22 @@ impl Cache {
         let found = match fs::symlink_metadata(&dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match create() {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(format!("{shown}: {}", crate::failure::reason(&error)));
+                    return Err(format!("{shown}: {}", reason(&error)));
                 }
                 _ => fs::symlink_metadata(&dir),
             },
             found => found,
         };
-        let found =
-            found.map_err(|error| format!("{shown}: {}", crate::failure::reason(&error)))?;
+        let found = found.map_err(|error| format!("{shown}: {}", reason(&error)))?;
         if !found.is_dir() {
             return Err(format!("{shown} is not a directory"));
         }
         check_private(&found).map_err(|problem| format!("{shown} {problem}"))?;
+        if let Some(parent) = dir.parent() {
+            let found = fs::metadata(parent)
+                .map_err(|error| format!("{}: {}", parent.display(), reason(&error)))?;
+            check_parent(&found).map_err(|problem| format!("{} {problem}", parent.display()))?;
+        }
         Ok(Cache { dir })
     }
 
@@ -109,6 +115,19 @@ fn check_private(found: &fs::Metadata) -> Result<(), String> {
     }
     if found.mode() & 0o022 != 0 {
         return Err("may be written by others: take that right away (chmod go-w)".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether nobody else can put another directory in the place of the cache.
+fn check_parent(found: &fs::Metadata) -> Result<(), String> {
+    let own = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+    if !own {
+        return Err("belongs to another user".to_owned());
+    }
+    const STICKY: u32 = 0o1000;
+    if found.mode() & 0o002 != 0 && found.mode() & STICKY == 0 {
+        return Err("may be written by everybody: take that right away (chmod o-w)".to_owned());
     }
     Ok(())
 }
@@ -213,6 +232,18 @@ mod tests {
         fs::set_permissions(&cache.dir, fs::Permissions::from_mode(0o777)).unwrap();
         let refused = Cache::open_at(cache.dir.clone()).unwrap_err();
         assert!(refused.contains("chmod go-w"), "{refused}");
+    }
+
+    #[test]
+    fn a_cache_that_others_can_replace_is_not_trusted() {
+        let (dir, cache) = cache();
+        let parent = dir.path().join("a");
+        fs::set_permissions(&parent, fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = Cache::open_at(cache.dir.clone()).unwrap_err();
+        assert!(refused.contains("chmod o-w"), "{refused}");
+        // As /tmp: everybody may write, but only owners may rename.
+        fs::set_permissions(&parent, fs::Permissions::from_mode(0o1777)).unwrap();
+        Cache::open_at(cache.dir).unwrap();
     }
 
     #[test]

@@ -9,9 +9,8 @@ use crate::cache::{Cache, Key};
 use crate::failure::{Failure, complain};
 use crate::{compile, input};
 
-/// The module at `path`, compiled for this machine.
-pub(crate) fn module(path: &Path) -> Result<Module, Failure> {
-    let bytes = input::read(path)?;
+/// The module in `bytes`, which were read from `path`, compiled for this machine.
+pub(crate) fn module(path: &Path, bytes: Vec<u8>) -> Result<Module, Failure> {
     let cpu = Cpu::parse("native").map_err(|error| Failure::at(path, error))?;
     let options = Options {
         cpu,

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, Progress, Target};
 
 use crate::args::{CompileArgs, EmitKind, Opt};
-use crate::failure::Failure;
+use crate::failure::{Failure, remark};
 use crate::input;
 use crate::output::Destination;
 
@@ -28,7 +28,11 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     let took = start.elapsed();
     destination.write(&compiled.bytes)?;
     if !args.quiet && !destination.is_stdout() {
-        eprintln!("{}: {}", path.display(), summary(&compiled, took));
+        remark(&format!(
+            "{}: {}\n",
+            path.display(),
+            summary(&compiled, took)
+        ));
     }
     Ok(())
 }
@@ -46,6 +50,8 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
             EmitKind::Clif => Emit::Clif,
             EmitKind::Asm => Emit::Asm,
         },
+        memory_reservation: args.memory_reservation,
+        fuel: args.fuel,
         jobs: args.jobs,
         ..Options::default()
     };

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 /// Exit code of everything that is not a usage error (2) or a trap.
 const FAILED: u8 = 1;
+/// Exit code of a usage error.
+const USAGE: u8 = 2;
 /// Exit code of a guest that trapped, as a shell shows a process that aborted.
 pub(crate) const TRAPPED: i32 = 134;
 /// Exit code of a process whose reader went away, as a shell shows SIGPIPE.
@@ -19,6 +21,8 @@ pub(crate) enum Failure {
     Told(String),
     /// Whoever reads our output has gone: nobody to tell.
     BrokenPipe,
+    /// The command line makes no sense; told in one line.
+    Usage(String),
 }
 
 impl Failure {
@@ -40,6 +44,10 @@ impl Failure {
                 ExitCode::from(FAILED)
             }
             Failure::BrokenPipe => ExitCode::from(BROKEN_PIPE),
+            Failure::Usage(message) => {
+                complain(&message);
+                ExitCode::from(USAGE)
+            }
         }
     }
 }
@@ -61,6 +69,11 @@ pub(crate) fn complain(message: &str) {
         .collect();
     // Where standard error is closed there is nobody left to tell.
     let _ = writeln!(io::stderr(), "precast: {line}");
+}
+
+/// Writes `text` to standard error. Nothing depends on whether it gets there.
+pub(crate) fn remark(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes to standard output.

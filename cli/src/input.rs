@@ -1,7 +1,7 @@
 //! Reading what the user named: a module in either format, or an object.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::failure::{Failure, reason};
@@ -25,19 +25,30 @@ pub(crate) fn kind_of(head: &[u8]) -> Kind {
     }
 }
 
-/// The kind of the file at `path`.
-pub(crate) fn kind_of_file(path: &Path) -> Result<Kind, Failure> {
-    let mut head = [0; 4];
-    let mut file = open(path)?;
-    let mut len = 0;
-    while len < head.len() {
-        match file.read(&mut head[len..]) {
-            Ok(0) => break,
-            Ok(n) => len += n,
-            Err(error) => return Err(Failure::at(path, reason(&error))),
-        }
+/// What the user wants to be run.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A file that is an object: it can be mapped.
+    ObjectFile,
+    /// The bytes of anything else: of a module, or of what can be read only once.
+    Bytes(Vec<u8>),
+}
+
+/// Looks at what is to be run; `-` is standard input.
+pub(crate) fn look(path: &Path) -> Result<Found, Failure> {
+    if path == Path::new("-") {
+        return Ok(Found::Bytes(read(path)?));
     }
-    Ok(kind_of(&head[..len]))
+    let fail = |error: io::Error| Failure::at(path, reason(&error));
+    let mut file = open(path)?;
+    let regular = file.metadata().map_err(fail)?.is_file();
+    let mut bytes = Vec::new();
+    (&mut file).take(4).read_to_end(&mut bytes).map_err(fail)?;
+    if regular && kind_of(&bytes) == Kind::Object {
+        return Ok(Found::ObjectFile);
+    }
+    read_rest(path, file, &mut bytes)?;
+    Ok(Found::Bytes(bytes))
 }
 
 fn open(path: &Path) -> Result<File, Failure> {
@@ -45,16 +56,26 @@ fn open(path: &Path) -> Result<File, Failure> {
 }
 
 /// Reads a whole file; `-` is standard input.
-#[cfg(feature = "compile")]
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let result = if path == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut bytes)
+    if path == Path::new("-") {
+        read_rest(path, io::stdin().lock(), &mut bytes)?;
     } else {
-        open(path)?.read_to_end(&mut bytes)
-    };
-    result.map_err(|error| Failure::at(path, reason(&error)))?;
+        read_rest(path, open(path)?, &mut bytes)?;
+    }
     Ok(bytes)
+}
+
+/// More than any module or object has: what is longer is a device that never ends.
+const MAX_LEN: u64 = 4 << 30;
+
+fn read_rest(path: &Path, from: impl Read, bytes: &mut Vec<u8>) -> Result<(), Failure> {
+    let read = from.take(MAX_LEN).read_to_end(bytes);
+    read.map_err(|error| Failure::at(path, reason(&error)))?;
+    if bytes.len() as u64 >= MAX_LEN {
+        return Err(Failure::at(path, "has more than 4 GiB"));
+    }
+    Ok(())
 }
 
 /// The binary format of the module in `bytes`, which were read from `path`.

@@ -5,18 +5,17 @@ mod report;
 mod text;
 mod types;
 
-use std::fs;
-
 use precast::ObjectView;
 use precast::object::{self, Damage};
 
 use crate::args::InspectArgs;
-use crate::failure::{self, Failure, reason};
+use crate::failure::{self, Failure};
+use crate::input;
 use report::Report;
 
 /// Shows what an object contains; with `--verify`, checks all of it first.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
-    let bytes = fs::read(&args.file).map_err(|error| Failure::at(&args.file, reason(&error)))?;
+    let bytes = input::read(&args.file)?;
     let view = ObjectView::parse(&bytes).map_err(|error| Failure::at(&args.file, error))?;
     let checked = match args.verify {
         true => Some(verify(&view).map_err(|problem| Failure::at(&args.file, problem))?),

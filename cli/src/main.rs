@@ -23,14 +23,41 @@ mod verify;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = match args.command {
+    match Args::try_parse() {
+        Ok(args) => execute(args.command),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+            _ => Failure::Usage(in_one_line(&error.to_string())).report(),
+        },
+    }
+}
+
+/// What is wrong with the command line. The parser draws it in paragraphs: first the problem, then
+/// perhaps a tip, and how the command is used.
+fn in_one_line(drawn: &str) -> String {
+    let mut paragraphs = drawn.split("\n\n");
+    let problem = paragraphs.next().unwrap_or_default();
+    let problem = problem.strip_prefix("error: ").unwrap_or(problem);
+    let tip = paragraphs.find(|paragraph| paragraph.trim_start().starts_with("tip: "));
+    let words = [problem, tip.unwrap_or_default()]
+        .into_iter()
+        .flat_map(str::split_whitespace)
+        .collect::<Vec<_>>();
+    format!("{} (--help tells more)", words.join(" "))
+}
+
+/// Does what the user asks for.
+fn execute(command: Command) -> ExitCode {
+    let done = match command {
         #[cfg(feature = "compile")]
         Command::Compile(args) => compile::compile(&args).map(|()| 0),
         Command::Run(args) => run::run(&args),

@@ -11,16 +11,19 @@ use precast::{
 use precast_wasi::{Exit, Perms, WasiCtx, WasiCtxBuilder};
 
 use crate::args::RunArgs;
-use crate::failure::{Failure, TRAPPED, complain, name_of};
-use crate::input::{self, Kind};
+use crate::failure::{Failure, TRAPPED, complain, name_of, remark};
+use crate::input::{self, Found, Kind};
 use crate::invoke;
 use crate::units::DirArg;
 
 /// Runs a guest; its exit code.
 pub(crate) fn run(args: &RunArgs) -> Result<i32, Failure> {
-    let module = match input::kind_of_file(&args.file)? {
-        Kind::Object => open(&args.file)?,
-        Kind::Module => compiled(&args.file)?,
+    let module = match input::look(&args.file)? {
+        Found::ObjectFile => open(&args.file)?,
+        Found::Bytes(bytes) => match input::kind_of(&bytes) {
+            Kind::Object => load(&args.file, &bytes)?,
+            Kind::Module => compiled(&args.file, bytes)?,
+        },
     };
     let mut store = Store::with_limits(world(args)?, limits(args));
     if let Some(timeout) = args.timeout {
@@ -37,15 +40,21 @@ fn open(path: &Path) -> Result<Module, Failure> {
     unsafe { Module::open(path) }.map_err(|error| Failure::at(path, error))
 }
 
+/// Opens an object that came through a pipe.
+fn load(path: &Path, bytes: &[u8]) -> Result<Module, Failure> {
+    // SAFETY: as for a file: the user asks for this object's code to be run.
+    unsafe { Module::from_bytes(bytes) }.map_err(|error| Failure::at(path, error))
+}
+
 /// Compiles a module, or finds it compiled.
 #[cfg(feature = "compile")]
-fn compiled(path: &Path) -> Result<Module, Failure> {
-    crate::cached::module(path)
+fn compiled(path: &Path, bytes: Vec<u8>) -> Result<Module, Failure> {
+    crate::cached::module(path, bytes)
 }
 
 /// Says that there is no compiler here.
 #[cfg(not(feature = "compile"))]
-fn compiled(path: &Path) -> Result<Module, Failure> {
+fn compiled(path: &Path, _: Vec<u8>) -> Result<Module, Failure> {
     let problem = "is not an object, and this build of precast has no compiler: \
                    compile it elsewhere with `precast compile`";
     Err(Failure::at(path, problem))
@@ -176,7 +185,7 @@ fn conclude(args: &RunArgs, outcome: Result<(), End>) -> Result<i32, Failure> {
         }
         (code, _) => complain(&format!("{file}: trap: {code}")),
     }
-    eprint!("{}", trap.backtrace());
+    remark(&trap.backtrace().to_string());
     Ok(TRAPPED)
 }
 

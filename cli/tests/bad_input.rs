@@ -92,11 +92,74 @@ fn usage_errors_exit_with_2_and_say_what_is_wrong() {
         ("run --env NAME a.so", "NAME=value"),
         ("run --dir ::/x a.so", "HOST::GUEST"),
         ("frobnicate", "frobnicate"),
+        ("compile a.wasm -j many", "--jobs"),
+        ("compile a.wasm -j -1", "-1"),
+        ("compile a.wasm b.wasm", "b.wasm"),
+        ("run --frobnicate", "--frobnicate"),
+        ("inspect --jsno a.so", "--json"),
     ] {
         let ran = place.run(line);
         assert_eq!(ran.code, Some(2), "{line}: {}", ran.stderr);
         assert!(ran.stderr.contains(word), "{line}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("precast: "), "{}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{line}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn no_number_of_threads_is_too_large() {
+    let place = Place::new();
+    place.write("ok.wat", "(module)");
+    for jobs in ["1", "100000", "18446744073709551615"] {
+        place.run(&format!("compile ok.wat -j {jobs}")).ok();
+    }
+}
+
+#[test]
+fn what_is_said_cannot_fail() {
+    let place = Place::new();
+    place.write(
+        "trap.wat",
+        r#"(module (func (export "_start") unreachable))"#,
+    );
+    for (line, code) in [
+        ("compile trap.wat", 0),
+        ("run trap.wat", 134),
+        ("run missing.wat", 1),
+        ("run --timeout soon trap.wat", 2),
+    ] {
+        let mut command = place.command();
+        let full = std::fs::File::create("/dev/full").unwrap();
+        command.args(line.split(' ')).stderr(full);
+        let code = Some(code);
+        assert_eq!(command.status().unwrap().code(), code, "{line}");
+    }
+}
+
+#[test]
+fn names_in_a_module_cannot_forge_a_backtrace() {
+    let place = Place::new();
+    place.write(
+        "forged.wat",
+        r#"(module (func $"f\0a   1: forged\1b[31m" unreachable) (func (export "_start") (call 0)))"#,
+    );
+    let ran = place.run("run forged.wat");
+    assert_eq!(ran.code, Some(134));
+    assert_eq!(ran.stderr.lines().count(), 3, "{}", ran.stderr);
+    assert!(!ran.stderr.contains('\u{1b}'), "{}", ran.stderr);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_to_stays_as_it_is() {
+    let place = Place::new();
+    place.write("ok.wat", "(module)");
+    // Not even the superuser can make files there.
+    let message = place.run("compile ok.wat -o /proc/out.so").one_error_line();
+    assert!(
+        message.starts_with("/proc/out.so: cannot be written"),
+        "{message}"
+    );
+    assert_eq!(place.names(), ["ok.wat"]);
 }
 
 #[test]

@@ -47,6 +47,27 @@ fn the_guests_exit_code_is_ours() {
 }
 
 #[test]
+fn what_comes_through_a_pipe_runs_too() {
+    let place = Place::new();
+    place.write("hi.wat", HI);
+    place.run("compile hi.wat").ok();
+    let (module, object) = (place.read("hi.wat"), place.read("hi.so"));
+    for input in [module, object.clone()] {
+        for file in ["-", "/dev/stdin"] {
+            let ran = place.run_with(&format!("run {file}"), &input);
+            assert_eq!(
+                (ran.code, ran.stdout().as_str()),
+                (Some(7), "hi\n"),
+                "{}",
+                ran.stderr
+            );
+        }
+    }
+    let inspected = place.run_with("inspect -", &object).ok().stdout();
+    assert_eq!(inspected, place.run("inspect hi.so").ok().stdout());
+}
+
+#[test]
 fn a_trap_prints_its_code_and_the_calls_by_name_and_exits_with_134() {
     let place = Place::new();
     place.write("traps.wat", TRAPS);

@@ -199,6 +199,7 @@ mod tests {
             module: &module,
             layout: &layout,
             isa: &*isa,
+            fuel: false,
         };
         let pool = crate::thread_pool(1).unwrap();
         compile_module(&env, &pool, BTreeSet::new(), &|_| {}).unwrap()

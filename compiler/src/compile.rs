@@ -147,6 +147,9 @@ pub(crate) fn codegen_error(
                 message: "it is larger than the code generator can handle".to_owned(),
             }
         }
+        (Unit::Init, CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded) => {
+            CompileError::init_too_large()
+        }
         _ => CompileError::Internal {
             message: format!("{unit:?}: {error}"),
         },

@@ -59,14 +59,15 @@ records! {
     Version { major, minor }
     Span { offset, len }
     Segment { file_offset, address, size }
-    InstanceLayout { size, globals, type_ids, data_dropped, elem_dropped, reserved }
+    InstanceLayout { size, globals, type_ids, data_dropped, elem_dropped, mutable }
     TypeRecord { first, params, results, enter_stub, host_stub }
     FunctionRecord {
         type_index, text_offset, text_size, func_ref, import_slot, name, addr_map
     }
     TableRecord { min, max, elem, flags, def, storage }
+    CodeTableRecord { table, type_index, offset }
     MemoryRecord {
-        min, max, flags, page_size_log2, def, reserved, reservation, guard
+        min, max, flags, page_size_log2, def, reserved, reservation, guard, capacity
     }
     GlobalRecord { ty, mutable, cell }
     ImportRecord { module, name, kind, index }
@@ -78,9 +79,9 @@ records! {
     ObjectHeader {
         magic, version, header_size, arch, os, metadata_size, cpu_features, text, image, layout,
         init, imported_functions, imported_tables, imported_memories, imported_globals, types,
-        val_types, functions, tables, memories, globals, imports, exports, elements, data,
+        val_types, functions, func_refs, tables, memories, globals, imports, exports, elements, data,
         image_runs, trap_offsets, trap_codes, customs, globals_image, strings, module_name,
-        producer, code_tables, source_hash, trap_stubs, reserved
+        producer, code_tables, code_table_records, source_hash, trap_stubs, flags
     }
 }
 
@@ -112,6 +113,7 @@ pub(crate) fn empty_header() -> ObjectHeader {
         types: none,
         val_types: none,
         functions: none,
+        func_refs: none,
         tables: none,
         memories: none,
         globals: none,
@@ -128,9 +130,10 @@ pub(crate) fn empty_header() -> ObjectHeader {
         module_name: none,
         producer: none,
         code_tables: none,
+        code_table_records: none,
         source_hash: [0; 32],
         trap_stubs: [precast_abi::NONE; 16],
-        reserved: 0,
+        flags: 0,
     }
 }
 

@@ -55,6 +55,13 @@ impl CompileError {
             message: words.join(" "),
         }
     }
+
+    /// The function that finishes instantiation is more than the code generator can do.
+    pub(crate) fn init_too_large() -> CompileError {
+        CompileError::TooLarge {
+            what: "too many globals and elements depend on imported globals".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for CompileError {

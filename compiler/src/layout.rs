@@ -2,15 +2,16 @@
 //!
 //! ```text
 //!  low                                                                            high
-//!  … guest stack | table storage | element values | FuncRefs | dropped flags |
-//!                  type ids | memory and table definitions | import slots | globals |
-//!                  InstanceHeader | memory 0 ──►
-//!                                 ▲
-//!                           instance base
+//!  … guest stack | FuncRefs | type ids | import slots |
+//!                  table storage | element values | dropped flags |
+//!                  memory and table definitions | globals | InstanceHeader | memory 0 ──►
+//!                                                                          ▲
+//!                                                                    instance base
 //! ```
 //!
-//! What code touches most lies next to the base. Every distance is a multiple of the alignment
-//! of what lies there, as the base is aligned to a page.
+//! The first line stays as it is once an instance is made; all that may change lies together next
+//! to the base, so that one copy of those bytes brings an instance back to its start. Every
+//! distance is a multiple of the alignment of what lies there, as the base is aligned to a page.
 
 use crate::error::CompileError;
 use crate::module::{
@@ -120,10 +121,13 @@ impl Layout {
             globals_size: 0,
         };
         layout.place_globals(module, &mut cursor)?;
-        layout.place_imports(module, &mut cursor)?;
         layout.place_definitions(module, &mut cursor)?;
         layout.place_flags(module, &mut cursor)?;
-        layout.place_references(module, &mut cursor)?;
+        layout.place_elements(module, &mut cursor)?;
+        layout.regions.mutable = cursor.take(0, 16)?;
+        layout.place_imports(module, &mut cursor)?;
+        layout.regions.type_ids = cursor.take(module.types.len() as u64 * 4, 8)?;
+        layout.place_func_refs(module, &mut cursor)?;
         layout.regions.size = cursor.take(0, 16)?;
         Ok(layout)
     }
@@ -200,13 +204,12 @@ impl Layout {
         module: &ModuleInfo<'_>,
         cursor: &mut Cursor,
     ) -> Result<(), CompileError> {
-        self.regions.type_ids = cursor.take(module.types.len() as u64 * 4, 8)?;
         self.regions.data_dropped = cursor.take(module.data_at_run_time() as u64, 8)?;
         self.regions.elem_dropped = cursor.take(module.elements_at_run_time() as u64, 8)?;
         Ok(())
     }
 
-    fn place_references(
+    fn place_func_refs(
         &mut self,
         module: &ModuleInfo<'_>,
         cursor: &mut Cursor,
@@ -216,6 +219,15 @@ impl Layout {
                 self.func_refs.set(index, cursor.take_record::<FuncRef>()?);
             }
         }
+        Ok(())
+    }
+
+    /// Values of element segments, and elements of tables.
+    fn place_elements(
+        &mut self,
+        module: &ModuleInfo<'_>,
+        cursor: &mut Cursor,
+    ) -> Result<(), CompileError> {
         for (index, segment) in module.elements.iter() {
             if let ElementItems::Values(values) = &segment.items {
                 let size = values.len() as u64 * 8;
@@ -263,6 +275,7 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     /// A piece of instance data: what it is, distance, size, alignment.
     type Piece = (String, u32, u64, u32);
@@ -350,6 +363,19 @@ mod tests {
         pieces
     }
 
+    /// Distances of what stays as it is once an instance is made.
+    fn constants(module: &ModuleInfo<'_>, layout: &Layout) -> BTreeSet<u32> {
+        let functions = module.functions.keys();
+        let imported = &module.imported;
+        functions
+            .flat_map(|index| [layout.import_slots.get(index), layout.func_refs.get(index)])
+            .chain((0..imported.globals).map(|n| layout.globals.get(GlobalIndex::from_u32(n))))
+            .chain((0..imported.memories).map(|n| layout.memories.get(MemoryIndex::from_u32(n))))
+            .chain((0..imported.tables).map(|n| layout.tables.get(TableIndex::from_u32(n))))
+            .chain((module.types.len() > 0).then_some(layout.regions.type_ids))
+            .collect()
+    }
+
     #[track_caller]
     fn check(wat: &str) -> Layout {
         let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
@@ -357,12 +383,20 @@ mod tests {
         let layout = Layout::new(&module).unwrap_or_else(|error| panic!("{error}"));
         let mut pieces = pieces(&module, &layout);
         pieces.sort_by_key(|piece| piece.1);
+        let constants = constants(&module, &layout);
+        let mutable = u64::from(layout.regions.mutable);
         let mut end = 0;
         for (what, distance, size, align) in pieces {
             assert_eq!(distance % align, 0, "{what} is not aligned");
             assert!(u64::from(distance) >= end + size, "{what} overlaps");
             end = u64::from(distance);
+            if size > 0 && constants.contains(&distance) {
+                assert!(end - size >= mutable, "{what} never changes");
+            } else {
+                assert!(end <= mutable, "{what} may change");
+            }
         }
+        assert_eq!(mutable % 16, 0);
         assert!(end <= u64::from(layout.regions.size));
         assert_eq!(layout.regions.size % 16, 0);
         layout

@@ -90,12 +90,17 @@ pub fn compile_with_progress(
 ) -> Result<Compiled, CompileError> {
     let pool = thread_pool(options.jobs)?;
     let isa = isa::build(options)?;
-    let module = pool.install(|| ModuleInfo::read(wasm))?;
+    let mut module = pool.install(|| ModuleInfo::read(wasm))?;
+    if let Some(bytes) = options.memory_reservation {
+        module.limit_memory(bytes)?;
+    }
+    let module = module;
     let layout = Layout::new(&module)?;
     let env = Env {
         module: &module,
         layout: &layout,
         isa: &*isa,
+        fuel: options.fuel,
     };
     let stubs = stubs::unnamed(&module);
     let mut summary = Summary {
@@ -145,10 +150,13 @@ fn assemble<'a>(source: &Source<'a>, summary: &mut Summary) -> Result<Parts<'a>,
     })
 }
 
+/// More threads than this are of no use to anyone, and take long to start.
+const MAX_JOBS: usize = 256;
+
 /// The threads of one compilation.
 fn thread_pool(jobs: usize) -> Result<ThreadPool, CompileError> {
     rayon::ThreadPoolBuilder::new()
-        .num_threads(jobs)
+        .num_threads(jobs.min(MAX_JOBS))
         .thread_name(|number| format!("precast-{number}"))
         // Deeply nested modules recurse in places.
         .stack_size(16 << 20)

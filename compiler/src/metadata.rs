@@ -5,8 +5,8 @@ use crate::error::CompileError;
 use crate::layout::Layout;
 use crate::link::Text;
 use crate::module::{
-    DataMode, DataSegment, ElementItems, ElementMode, Entity, FuncIndex, ModuleInfo, abi_ref_type,
-    abi_val_type,
+    Bounds, CodeTable, DataMode, DataSegment, ElementItems, ElementMode, Entity, FuncIndex,
+    ModuleInfo, abi_ref_type, abi_val_type,
 };
 use crate::options::Options;
 use crate::segments::Image;
@@ -28,8 +28,8 @@ const PRODUCER: &str = concat!("precast ", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Metadata {
     header: ObjectHeader,
     bytes: Vec<u8>,
-    /// Distances from the first code table to each, and to the end.
-    code_tables: Vec<u32>,
+    /// Distance from the first code table to each, and how many entries it has.
+    code_tables: Vec<(u32, u32)>,
 }
 
 impl Metadata {
@@ -52,13 +52,13 @@ impl Metadata {
     /// The entries of the code tables. Only before [`Metadata::place`].
     pub(crate) fn code_table_entries(&self) -> impl Iterator<Item = CodeTableEntry> {
         let start = self.header.code_tables.offset;
-        self.code_tables.windows(2).flat_map(move |table| {
-            (table[0]..table[1]).step_by(4).map(move |distance| {
-                let field = start + distance;
+        self.code_tables.iter().flat_map(move |&(table, entries)| {
+            (0..entries).map(move |entry| {
+                let field = start + table + 4 * entry;
                 let bytes = &self.bytes[field as usize..][..4];
                 CodeTableEntry {
                     field,
-                    table: start + table[0],
+                    table: start + table,
                     target: u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
                 }
             })
@@ -132,8 +132,13 @@ pub(crate) fn build<'a>(
     b.encode_segments(source)?;
     b.encode_traps(source.text)?;
     b.header.code_tables = b.blob(&encode_code_tables(source)?, 4)?;
+    let records: Vec<_> = code_table_records(module).collect();
+    b.header.code_table_records = b.records(&records)?;
     b.encode_customs(module, &mut names)?;
-    b.finish(names, code_table_places(module))
+    let entries = module.code_tables.iter();
+    let entries = entries.map(|table| module.code_table_entries(table));
+    let places = records.iter().map(|record| record.offset).zip(entries);
+    b.finish(names, places.collect())
 }
 
 /// The names, before it is known where the string table will be.
@@ -236,6 +241,7 @@ impl Builder {
         header.cpu_features = source.options.cpu.features();
         header.layout = source.layout.regions;
         header.init = source.text.offset(Namespace::Init, 0);
+        header.flags = flag(source.options.fuel, ObjectHeader::FUEL);
         let imported = source.module.imported;
         header.imported_functions = imported.functions;
         header.imported_tables = imported.tables;
@@ -291,6 +297,12 @@ impl Builder {
         }
         // The names become offsets in the section when the place of the strings is known.
         self.header.functions = self.records(&records)?;
+        let func_refs: Vec<u32> = (0..)
+            .zip(&records)
+            .filter(|(_, record)| record.func_ref != NONE)
+            .map(|(index, _)| index)
+            .collect();
+        self.header.func_refs = self.records(&func_refs)?;
         Ok(())
     }
 
@@ -331,9 +343,9 @@ impl Builder {
             .memories
             .iter()
             .map(|(index, memory)| {
-                let (reservation, guard) = match memory.bounds {
-                    crate::module::Bounds::GuardPages => (GUARD_RESERVATION, OFFSET_GUARD),
-                    crate::module::Bounds::Checked => (0, 0),
+                let (reservation, guard, capacity) = match memory.bounds {
+                    Bounds::GuardPages => (GUARD_RESERVATION, OFFSET_GUARD, 0),
+                    Bounds::Checked { capacity } => (0, 0, capacity),
                 };
                 MemoryRecord {
                     min: memory.min,
@@ -345,6 +357,7 @@ impl Builder {
                     reserved: 0,
                     reservation,
                     guard,
+                    capacity,
                 }
             })
             .collect();
@@ -434,7 +447,7 @@ impl Builder {
     fn finish(
         mut self,
         mut names: Names<'_, '_>,
-        code_tables: Vec<u32>,
+        code_tables: Vec<(u32, u32)>,
     ) -> Result<Metadata, CompileError> {
         let sizes = size_of_val(names.imports.as_slice())
             + size_of_val(names.exports.as_slice())
@@ -513,20 +526,31 @@ fn is_kept(name: &str) -> bool {
     name != "name" && name != "linking" && !dropped.iter().any(|start| name.starts_with(start))
 }
 
-/// Distances from the first code table to each, and after the last.
+/// Distances from the first code table to each.
 pub(crate) fn code_table_places(module: &ModuleInfo<'_>) -> Vec<u32> {
-    let mut places = vec![0];
+    code_table_records(module)
+        .map(|record| record.offset)
+        .collect()
+}
+
+/// The code tables, one after the other.
+fn code_table_records(module: &ModuleInfo<'_>) -> impl Iterator<Item = CodeTableRecord> {
     let mut end = 0;
-    for table in &module.code_tables {
-        let contents = module.tables[table.table].immutable.as_ref();
-        end += 4 * (contents.map_or(0, Vec::len) as u32 + 1);
-        places.push(end);
-    }
-    places
+    module.code_tables.iter().map(move |table| {
+        let offset = end;
+        let entries = u64::from(module.code_table_entries(table));
+        // The analysis keeps all of them within some MiB.
+        end += CodeTableRecord::size(entries, table.ty.is_none()) as u32;
+        CodeTableRecord {
+            table: table.table.as_u32(),
+            type_index: table.ty.map_or(NONE, |ty| ty.as_u32()),
+            offset,
+        }
+    })
 }
 
 /// The code tables, with text offsets as entries; the last one of each stands for every index
-/// past the end.
+/// past the end. Behind those of a table that is shared, the numbers of their types.
 fn encode_code_tables(source: &Source<'_>) -> Result<Vec<u8>, CompileError> {
     let mut out = Vec::new();
     for table in &source.module.code_tables {
@@ -538,6 +562,20 @@ fn encode_code_tables(source: &Source<'_>) -> Result<Vec<u8>, CompileError> {
             }
             offset.encode(&mut out);
         }
+        if table.ty.is_none() {
+            encode_type_numbers(source.module, table, &mut out);
+        }
     }
     Ok(out)
+}
+
+fn encode_type_numbers(module: &ModuleInfo<'_>, table: &CodeTable, out: &mut Vec<u8>) {
+    let contents = module.tables[table.table].immutable.as_deref();
+    for element in contents.unwrap_or_default() {
+        let ty = element.map(|function| module.canonical(module.functions[function].ty));
+        ty.map_or(0, CodeTable::type_number).encode(out);
+    }
+    // The entry past the end, and up to a multiple of 4.
+    0u16.encode(out);
+    out.resize(out.len().next_multiple_of(4), 0);
 }

@@ -15,7 +15,9 @@ mod types;
 pub(crate) use const_expr::{ConstValue, Init};
 pub(crate) use types::{FuncType, abi_ref_type, abi_val_type};
 
+use crate::error::CompileError;
 use cranelift_codegen::entity::{PrimaryMap, entity_impl};
+use precast_abi::instance::GUARD_RESERVATION;
 use std::ops::Range;
 use wasmparser::{FunctionBody, RefType, ValType};
 
@@ -73,7 +75,7 @@ pub(crate) struct ModuleInfo<'a> {
     pub(crate) customs: Vec<CustomSection<'a>>,
     /// How many of each space are imported: they come first.
     pub(crate) imported: Imported,
-    /// One array of code offsets for each immutable table and type that a `call_indirect` on it
+    /// Arrays of code offsets for each immutable table and the types that a `call_indirect` on it
     /// names. Ordered. Namespace 2 of symbols is an index into this.
     pub(crate) code_tables: Vec<CodeTable>,
 }
@@ -182,14 +184,28 @@ impl Table<'_> {
 }
 
 /// A read-only array of code offsets: the contents of an immutable table as a `call_indirect`
-/// of one type sees them.
+/// sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CodeTable {
     /// The table.
     pub(crate) table: TableIndex,
-    /// The type, canonical.
-    pub(crate) ty: TypeIndex,
+    /// The type, canonical, of calls that have an array of their own: all other elements lead to
+    /// traps. `None` for the array that calls of all other types share: it has the number of
+    /// each element's type beside it.
+    pub(crate) ty: Option<TypeIndex>,
 }
+
+impl CodeTable {
+    /// What stands for a type in an array that is shared; 0 for what cannot be called.
+    pub(crate) fn type_number(canonical: TypeIndex) -> u16 {
+        canonical.as_u32() as u16 + 1
+    }
+}
+
+/// Reservations are multiples of this: what every system can map,
+const RESERVATION_UNIT: u64 = 64 << 10;
+/// and no more than an address space has room for.
+const MAX_RESERVATION: u64 = 1 << 46;
 
 /// A linear memory.
 pub(crate) struct Memory {
@@ -216,8 +232,9 @@ pub(crate) struct Memory {
 pub(crate) enum Bounds {
     /// Bytes that no one can access follow it as far as any access can reach.
     GuardPages,
-    /// Every access is compared with the length.
-    Checked,
+    /// Every access is compared with the length, which never exceeds `capacity` bytes unless that
+    /// is 0.
+    Checked { capacity: u64 },
 }
 
 impl Memory {
@@ -365,17 +382,48 @@ impl<'a> ModuleInfo<'a> {
         self.types[ty].canonical
     }
 
+    /// Gives memory 0, where it is the module's own, no more than `bytes` of address space: accesses
+    /// are checked where guard pages would need more.
+    pub(crate) fn limit_memory(&mut self, bytes: u64) -> Result<(), CompileError> {
+        let index = MemoryIndex::from_u32(0);
+        let Some(memory) = self.memories.get_mut(index).filter(|m| !m.imported) else {
+            return Ok(());
+        };
+        let capacity = bytes.max(1).checked_next_multiple_of(RESERVATION_UNIT);
+        let enough = capacity.is_none_or(|capacity| capacity >= GUARD_RESERVATION);
+        if memory.bounds == Bounds::GuardPages && enough {
+            return Ok(());
+        }
+        let capacity = capacity.filter(|capacity| *capacity <= MAX_RESERVATION);
+        let least = memory.min_bytes().unwrap_or(u64::MAX);
+        let Some(capacity) = capacity.filter(|capacity| *capacity >= least) else {
+            return Err(CompileError::Options {
+                message: format!(
+                    "a memory reservation of {bytes} bytes does not suit the module, whose memory has {least} bytes to begin with"
+                ),
+            });
+        };
+        memory.bounds = Bounds::Checked { capacity };
+        Ok(())
+    }
+
     /// Whether a function is imported.
     pub(crate) fn is_imported(&self, index: FuncIndex) -> bool {
         index.as_u32() < self.imported.functions
     }
 
     /// The index of the code table for `call_indirect` of `ty` on `table`, if the table is
-    /// immutable.
+    /// immutable: that of the type, or the one that is shared.
     pub(crate) fn code_table(&self, table: TableIndex, ty: TypeIndex) -> Option<u32> {
-        let ty = self.canonical(ty);
-        let key = CodeTable { table, ty };
-        Some(self.code_tables.binary_search(&key).ok()? as u32)
+        let own = Some(self.canonical(ty));
+        let find = |ty| self.code_tables.binary_search(&CodeTable { table, ty });
+        Some(find(own).or_else(|_| find(None)).ok()? as u32)
+    }
+
+    /// How many entries a code table has: one per element and one for every index past the end.
+    pub(crate) fn code_table_entries(&self, table: &CodeTable) -> u32 {
+        let contents = self.tables[table.table].immutable.as_ref();
+        contents.map_or(0, Vec::len) as u32 + 1
     }
 
     /// How many data segments instances know of: all up to the last one that is needed.

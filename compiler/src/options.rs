@@ -17,7 +17,14 @@ pub struct Options {
     pub opt: OptLevel,
     /// What to make.
     pub emit: Emit,
-    /// How many threads work at once; 0 stands for one per CPU. The output does not depend on it.
+    /// The most address space that memory 0 may take, in bytes, rounded up to 64 KiB: it cannot grow
+    /// beyond. Less than 4 GiB leaves no room for guard pages: every access is then checked, and
+    /// far more instances fit in a process. `None` reserves what guard pages need.
+    pub memory_reservation: Option<u64>,
+    /// Whether the code counts what it executes and stops when its fuel is used up.
+    pub fuel: bool,
+    /// How many threads work at once, at most 256; 0 stands for one per CPU. The output does not
+    /// depend on it.
     pub jobs: usize,
 }
 

@@ -142,11 +142,13 @@ pub(crate) fn table_symbols(
     module: &ModuleInfo<'_>,
     table: &CodeTable,
 ) -> impl Iterator<Item = ir::UserExternalName> {
-    let ty = table.ty;
+    let own = table.ty;
     let trap = |code| Stub::Trap(code).symbol();
     let symbol = move |element: &Option<FuncIndex>| match *element {
         None => trap(TrapCode::UninitializedElement),
-        Some(function) if module.canonical(module.functions[function].ty) != ty => {
+        Some(function)
+            if own.is_some_and(|ty| module.canonical(module.functions[function].ty) != ty) =>
+        {
             trap(TrapCode::IndirectCallTypeMismatch)
         }
         Some(function) if module.is_imported(function) => Stub::Import(function).symbol(),

@@ -22,6 +22,7 @@ mod control;
 mod convert;
 mod dispatch;
 mod env;
+mod fuel;
 mod func;
 mod global;
 mod init;

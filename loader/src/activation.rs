@@ -1,12 +1,13 @@
-//! The activation record: what belongs to running one store's guests, and the way in and out.
+//! The activation record: what belongs to running one store's guests.
 //!
 //! # Safety
 //!
 //! This file holds unsafe code. An [`Activation`] is shared between the thread that runs the
 //! store's guests, that thread's signal handler, the assembly in [`crate::arch`], and interrupt
-//! handles on other threads. The rule: other threads touch `exit.killed` and `thread` only (both
-//! atomic); everything else belongs to whoever has the store exclusively, and to the signal
-//! handler only while guest code of this store is what it interrupted.
+//! handles on other threads. The rule: other threads touch `exit`, `guest_fp` and `event` only (the
+//! first two atomic, the third with a lock of its own); everything else belongs to whoever has the
+//! store exclusively, and to the signal handler only while this store's guest, or a host function
+//! that it called, is what it interrupted.
 #![allow(
     unsafe_code,
     reason = "activation records are shared with assembly and signal handlers"
@@ -15,22 +16,30 @@
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use precast_abi::trap::TrapCode;
 
 use crate::arch;
-use crate::backtrace;
 use crate::error::Error;
+use crate::instantiate::reserve_first;
+use crate::interrupt::Event;
+use crate::limits::TimeLimits;
 use crate::store::StoreCore;
-use crate::thread::{self, ThreadState};
-use crate::trap::{Backtrace, Trap};
+use crate::suspend::Suspend;
+use crate::trap::Interruption;
+use crate::types::FuncType;
 use crate::value;
 use crate::window::Window;
 
-/// `guest_fp` of an activation whose store runs no guest.
+/// `guest_fp` of an activation whose store runs no guest. Frame pointers are even.
 pub(crate) const IDLE: usize = 1;
+
+/// As [`IDLE`], where entries have to mind limits of time.
+pub(crate) const LIMITED: usize = 3;
+
+/// As [`IDLE`], where a guest is suspended.
+pub(crate) const SUSPENDED: usize = 5;
 
 /// What a trap leaves behind for whoever entered the guest.
 #[repr(C)]
@@ -46,14 +55,85 @@ pub(crate) struct Landing {
     pub(crate) code: u32,
 }
 
-/// Reasons to leave the guest at the next chance; read as one 32-bit word by the crossings.
-#[repr(C, align(4))]
-pub(crate) struct Exit {
+/// Reasons to leave the guest at the next chance, and whose they are.
+///
+/// One 64-bit word. The lowest byte holds the reasons, and is what the crossings look at; the
+/// others count the users that the record has had, so that a request meant for one of them
+/// never reaches the next.
+#[repr(transparent)]
+pub(crate) struct Exit(AtomicU64);
+
+/// A bit of [`Exit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reason(u8);
+
+impl Reason {
     /// Stopped from outside, for good.
-    pub(crate) killed: AtomicU8,
-    /// A host function failed: see [`Activation::pending`].
-    pub(crate) pending: AtomicU8,
-    zero: [u8; 2],
+    pub(crate) const KILLED: Reason = Reason(1);
+    /// A host function failed: see [`Activation::fail`].
+    pub(crate) const PENDING: Reason = Reason(1 << 1);
+    /// A limit of time was reached; ends with the outermost entry.
+    pub(crate) const STOPPED: Reason = Reason(1 << 2);
+    /// The time slice is used up; never while there are nested entries.
+    pub(crate) const SLICE: Reason = Reason(1 << 3);
+}
+
+/// Which user of an activation record is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
+/// How a user of an activation record stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Its guests may run.
+    Runs,
+    /// They are to stop, this time.
+    Stopping,
+    /// They are to stop, for good.
+    Killed,
+    /// There is another user by now.
+    Over,
+}
+
+const GENERATION_SHIFT: u32 = 8;
+
+impl Exit {
+    const fn new() -> Exit {
+        Exit(AtomicU64::new(0))
+    }
+
+    pub(crate) fn has(&self, reason: Reason) -> bool {
+        self.0.load(Ordering::Acquire) & u64::from(reason.0) != 0
+    }
+
+    fn generation(&self) -> Generation {
+        Generation(self.0.load(Ordering::Acquire) >> GENERATION_SHIFT)
+    }
+
+    pub(crate) fn set(&self, reason: Reason) {
+        self.0.fetch_or(reason.0.into(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn clear(&self, reason: Reason) {
+        self.0.fetch_and(!u64::from(reason.0), Ordering::SeqCst);
+    }
+
+    /// Sets it for `generation`; `false` where that is over.
+    fn set_for(&self, generation: Generation, reason: Reason) -> bool {
+        let set = |word: u64| {
+            (word >> GENERATION_SHIFT == generation.0).then_some(word | u64::from(reason.0))
+        };
+        (self.0)
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, set)
+            .is_ok()
+    }
+
+    /// The next generation begins, without any reason to leave.
+    fn renew(&self) {
+        let next = (self.0.load(Ordering::Relaxed) >> GENERATION_SHIFT) + 1;
+        // What another thread has set meanwhile was meant for the generation that ends here.
+        self.0.store(next << GENERATION_SHIFT, Ordering::Release);
+    }
 }
 
 /// One contiguous slot of an instance, as the signal handler and backtraces need to know it.
@@ -90,6 +170,18 @@ pub(crate) enum Pending {
     Panic(Box<dyn Any + Send>),
     /// A runtime function traps.
     Trap(TrapCode),
+    /// It will answer later.
+    Suspend(Waiting),
+}
+
+/// A host function that will answer later.
+pub(crate) struct Waiting {
+    /// Its type.
+    pub(crate) ty: FuncType,
+    /// Where its results go: cells on the guest's stack, or null where they travel in registers.
+    pub(crate) cells: *mut value::Cell,
+    /// What it tells whoever started the guest.
+    pub(crate) note: Suspend,
 }
 
 /// See the file's documentation. The assembly knows the first fields by their offsets.
@@ -97,24 +189,40 @@ pub(crate) enum Pending {
 pub(crate) struct Activation {
     /// The host's stack pointer to return to, when a guest runs or has called out.
     pub(crate) host_sp: Cell<usize>,
-    /// 0 while guest code runs; the guest's frame pointer while it has called out; [`IDLE`].
+    /// 0 while guest code runs; the guest's frame pointer while it has called out; odd when there
+    /// is none.
     pub(crate) guest_fp: AtomicUsize,
     pub(crate) exit: Exit,
-    /// The thread that entered last, as the kernel numbers it; 0 where no guest runs.
-    pub(crate) thread: AtomicU32,
+    /// How often guests have called host functions.
+    pub(crate) host_calls: Cell<u64>,
     pub(crate) landing: Cell<Landing>,
+    /// The guest's registers, where it was left when a host function returned.
+    pub(crate) saved: Cell<arch::Saved>,
     core: Cell<*mut StoreCore>,
     /// Frame pointers of the guest code that waits for nested entries, outermost first. The
     /// innermost of them is `guest_fp` while the nested guest has called out itself.
     outer: UnsafeCell<Vec<usize>>,
-    pub(crate) pending: UnsafeCell<Option<Pending>>,
+    /// How many there are in `outer`, for the signal handler.
+    depth: AtomicU32,
+    pending: UnsafeCell<Option<Pending>>,
     /// Ascending. Changed only by the host, never while guest code of the store runs.
     pub(crate) regions: UnsafeCell<Vec<Region>>,
     /// Raised when killed, for host functions that block.
-    pub(crate) event: crate::interrupt::Event,
+    pub(crate) event: Event,
+    pub(crate) limits: TimeLimits,
+    /// What [`Reason::STOPPED`] stands for.
+    stopped_by: Cell<Interruption>,
+    /// Whether the outermost entry may be left with its guest suspended.
+    resumable: AtomicBool,
+    /// The slice was used up while an entry was nested.
+    slice_deferred: AtomicBool,
+    /// Where a guest that is stopped at any instruction leaves all of its registers.
+    pub(crate) registers: UnsafeCell<Option<arch::SignalFrame>>,
+    /// Number of the suspension that holds; 0 where there is none.
+    pub(crate) suspension: Cell<u64>,
 }
 
-// SAFETY: the file's rule says which fields other threads use, and those are atomic.
+// SAFETY: the file's rule says which fields other threads use, and those are atomic or locked.
 unsafe impl Send for Activation {}
 // SAFETY: as above.
 unsafe impl Sync for Activation {}
@@ -124,18 +232,22 @@ impl Activation {
         Activation {
             host_sp: Cell::new(0),
             guest_fp: AtomicUsize::new(IDLE),
-            exit: Exit {
-                killed: AtomicU8::new(0),
-                pending: AtomicU8::new(0),
-                zero: [0; 2],
-            },
-            thread: AtomicU32::new(0),
+            exit: Exit::new(),
+            host_calls: Cell::new(0),
             landing: Cell::new(Landing::default()),
+            saved: Cell::new(arch::Saved::default()),
             core: Cell::new(std::ptr::null_mut()),
             outer: UnsafeCell::new(Vec::new()),
+            depth: AtomicU32::new(0),
             pending: UnsafeCell::new(None),
             regions: UnsafeCell::new(Vec::new()),
-            event: crate::interrupt::Event::new(),
+            event: Event::new(),
+            limits: TimeLimits::new(),
+            stopped_by: Cell::new(Interruption::Killed),
+            resumable: AtomicBool::new(false),
+            slice_deferred: AtomicBool::new(false),
+            registers: UnsafeCell::new(None),
+            suspension: Cell::new(0),
         }
     }
 
@@ -152,29 +264,82 @@ impl Activation {
         unsafe { NonNull::new_unchecked(self.core.get()) }
     }
 
+    /// Makes the record fit for the next user of a store: whatever the one before asked for or left
+    /// behind is gone, and interrupt handles of before reach nobody. The store must be the caller's
+    /// exclusively, and run no guest. Keeps the regions.
+    ///
+    /// A system call only where something has waited for the event and it was raised.
+    #[inline]
+    pub(crate) fn renew(&self) {
+        debug_assert!(self.guest_fp.load(Ordering::Relaxed) & 1 == 1);
+        self.event.renew(|| self.exit.renew());
+        if self.guest_fp.load(Ordering::Relaxed) != IDLE {
+            self.renew_limited();
+        }
+        self.saved.set(arch::Saved::default());
+        self.host_calls.set(0);
+        self.landing.set(Landing::default());
+        // SAFETY: the caller has the store, which runs no guest.
+        let pending = unsafe { &mut *self.pending.get() };
+        if pending.is_some() {
+            *pending = None;
+        }
+        debug_assert_eq!(self.depth.load(Ordering::Relaxed), 0);
+    }
+
+    /// The part of [`Activation::renew`] for users that had limits of time.
+    #[cold]
+    fn renew_limited(&self) {
+        self.abandon();
+        self.wipe_registers();
+        self.limits.reset();
+        self.guest_fp.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// The user that the record has now.
+    pub(crate) fn generation(&self) -> Generation {
+        self.exit.generation()
+    }
+
+    /// How `generation` stands.
+    pub(crate) fn standing(&self, generation: Generation) -> Standing {
+        // One load: what is read of the next user says nothing of this one.
+        let word = self.exit.0.load(Ordering::Acquire);
+        if word >> GENERATION_SHIFT != generation.0 {
+            Standing::Over
+        } else if word & u64::from(Reason::KILLED.0) != 0 {
+            Standing::Killed
+        } else if word & u64::from(Reason::STOPPED.0) != 0 {
+            Standing::Stopping
+        } else {
+            Standing::Runs
+        }
+    }
+
     /// Whether the store's guests were stopped from outside.
     pub(crate) fn is_killed(&self) -> bool {
-        self.exit.killed.load(Ordering::Acquire) != 0
+        self.exit.has(Reason::KILLED)
+    }
+
+    /// Stops the guests of `generation` at their next crossing, and raises the event. `false` where
+    /// that user is gone.
+    pub(crate) fn kill(&self, generation: Generation) -> bool {
+        self.event
+            .raise_if(|| self.exit.set_for(generation, Reason::KILLED))
     }
 
     /// Makes the guest be left with `pending` when the host function or runtime function that
     /// calls this returns.
+    #[cold]
     pub(crate) fn fail(&self, pending: Pending) {
         // SAFETY: host code of this store's thread calls this; no one else looks at the field.
         unsafe { *self.pending.get() = Some(pending) };
-        self.exit.pending.store(1, Ordering::Relaxed);
-    }
-
-    /// Forgets everything about the user before: for a pooled store that is used again.
-    pub(crate) fn renew(&self) {
-        self.exit.killed.store(0, Ordering::Relaxed);
-        drop(self.take_pending());
-        self.landing.set(Landing::default());
+        self.exit.set(Reason::PENDING);
     }
 
     /// As a kill from outside: nothing can be called any more.
     pub(crate) fn kill_for_good(&self) {
-        self.exit.killed.store(1, Ordering::SeqCst);
+        self.exit.set(Reason::KILLED);
     }
 
     /// Forgets regions but the first that was added.
@@ -185,9 +350,30 @@ impl Activation {
 
     /// Takes what [`Activation::fail`] left.
     pub(crate) fn take_pending(&self) -> Option<Pending> {
-        self.exit.pending.store(0, Ordering::Relaxed);
+        if !self.exit.has(Reason::PENDING) {
+            return None;
+        }
+        self.exit.clear(Reason::PENDING);
         // SAFETY: as in `fail`.
         unsafe { (*self.pending.get()).take() }
+    }
+
+    /// Whether [`Activation::fail`] left something.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.exit.has(Reason::PENDING)
+    }
+
+    /// Takes what [`Activation::fail`] left, if it is a host function that answers later.
+    pub(crate) fn take_waiting(&self) -> Option<Waiting> {
+        // SAFETY: as in `fail`.
+        let pending = unsafe { &mut *self.pending.get() };
+        match pending.take_if(|pending| matches!(pending, Pending::Suspend(_)))? {
+            Pending::Suspend(waiting) => {
+                self.exit.clear(Reason::PENDING);
+                Some(waiting)
+            }
+            _ => None,
+        }
     }
 
     /// Makes the guest trap when the runtime function that calls this returns.
@@ -199,6 +385,130 @@ impl Activation {
     pub(crate) fn outer_frames(&self) -> Vec<usize> {
         // SAFETY: host code of this store's thread calls this.
         unsafe { (*self.outer.get()).clone() }
+    }
+
+    /// How many entries wait for another.
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// The guest code at `fp` waits for an entry.
+    fn push_outer(&self, fp: usize) {
+        // SAFETY: host code of this store's thread calls this; no one else looks at the vector.
+        let outer = unsafe { &mut *self.outer.get() };
+        outer.push(fp);
+        self.depth.store(outer.len() as u32, Ordering::Relaxed);
+    }
+
+    /// That entry is over.
+    fn pop_outer(&self) {
+        // SAFETY: as in `push_outer`.
+        let outer = unsafe { &mut *self.outer.get() };
+        outer.pop();
+        self.depth.store(outer.len() as u32, Ordering::Relaxed);
+    }
+
+    /// Makes the outermost entry end. Called by the signal handler of the thread that runs it.
+    pub(crate) fn stop(&self, by: Interruption) {
+        self.stopped_by.set(by);
+        self.exit.set(Reason::STOPPED);
+        self.event.raise();
+    }
+
+    /// Whether the guest is to be left for good as soon as may be.
+    pub(crate) fn must_stop(&self) -> bool {
+        self.exit.has(Reason(Reason::KILLED.0 | Reason::STOPPED.0))
+    }
+
+    /// Why the guest was stopped.
+    pub(crate) fn interruption(&self) -> Interruption {
+        match self.is_killed() {
+            true => Interruption::Killed,
+            false => self.stopped_by.get(),
+        }
+    }
+
+    /// Sets whether the outermost entry may be left with its guest suspended.
+    pub(crate) fn set_resumable(&self, resumable: bool) {
+        self.resumable.store(resumable, Ordering::Relaxed);
+    }
+
+    /// Whether it may.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.resumable.load(Ordering::Relaxed)
+    }
+
+    /// The time slice is used up. Called by the signal handler of the thread that runs the guest.
+    pub(crate) fn end_slice(&self) {
+        if self.depth() > 0 {
+            self.defer_slice(true);
+        } else if self.is_resumable() {
+            self.exit.set(Reason::SLICE);
+        }
+    }
+
+    pub(crate) fn defer_slice(&self, deferred: bool) {
+        self.slice_deferred.store(deferred, Ordering::Relaxed);
+    }
+
+    /// A nested entry begins: the guest below it cannot be suspended.
+    pub(crate) fn begin_nested(&self, outer_fp: usize) {
+        self.push_outer(outer_fp);
+        // From here on the signal handler defers.
+        if self.exit.has(Reason::SLICE) {
+            self.exit.clear(Reason::SLICE);
+            self.defer_slice(true);
+        }
+    }
+
+    /// It is over.
+    pub(crate) fn end_nested(&self) {
+        self.pop_outer();
+        if self.depth() == 0 && self.slice_deferred.swap(false, Ordering::Relaxed) {
+            self.end_slice();
+        }
+    }
+
+    /// What `guest_fp` is while no guest runs.
+    pub(crate) fn resting(&self) -> usize {
+        match self.limits.any() {
+            true => LIMITED,
+            false => IDLE,
+        }
+    }
+
+    /// To be called when limits were changed, while no guest runs.
+    pub(crate) fn limits_changed(&self) {
+        let fp = self.guest_fp.load(Ordering::Relaxed);
+        assert!(fp & 1 == 1, "limits are changed by whoever has the store");
+        if fp != SUSPENDED {
+            self.guest_fp.store(self.resting(), Ordering::Relaxed);
+        }
+    }
+
+    /// Gives up a guest that is suspended, if one is.
+    pub(crate) fn abandon(&self) {
+        if self.guest_fp.load(Ordering::Relaxed) != SUSPENDED {
+            return;
+        }
+        self.suspension.set(0);
+        self.saved.set(arch::Saved::default());
+        self.wipe_registers();
+        self.guest_fp.store(self.resting(), Ordering::Relaxed);
+    }
+
+    fn wipe_registers(&self) {
+        // SAFETY: whoever has the store calls this; no guest runs, so no handler uses it.
+        if let Some(frame) = unsafe { &mut *self.registers.get() } {
+            frame.wipe();
+        }
+    }
+
+    /// Makes room for the registers of a guest that is stopped at any instruction.
+    pub(crate) fn make_room_for_registers(&self) {
+        // SAFETY: whoever has the store calls this; no guest runs.
+        let frame = unsafe { &mut *self.registers.get() };
+        frame.get_or_insert_with(arch::SignalFrame::new);
     }
 
     /// The slot that holds `address`, its guards included.
@@ -218,227 +528,7 @@ impl Activation {
         // SAFETY: the host calls this with the store borrowed exclusively; no guest runs.
         let regions = unsafe { &mut *self.regions.get() };
         let index = regions.partition_point(|other| other.start < region.start);
+        reserve_first(regions, 1);
         regions.insert(index, region);
     }
-}
-
-/// A guest function ready to be called.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    /// The object's stub that unpacks arguments, see [`precast_abi::object::TypeRecord`].
-    pub(crate) stub: usize,
-    /// Hidden parameter.
-    pub(crate) context: usize,
-    /// Entry point.
-    pub(crate) code: usize,
-    /// Upper end of the stack to run on.
-    pub(crate) stack_top: usize,
-}
-
-/// Calls a guest function: arguments and results in `values`.
-///
-/// # Safety
-///
-/// `core` must be a store that the caller has exclusively, with no reference into it alive;
-/// `entry` a function of an instance in it; and `values` as many cells as its type needs, the
-/// arguments of the right types.
-#[inline(always)]
-pub(crate) unsafe fn invoke(
-    core: NonNull<StoreCore>,
-    entry: &Entry,
-    values: *mut value::Cell,
-) -> Result<(), Error> {
-    // SAFETY: the caller has the store; the activation lives as long, behind an `Arc`.
-    let activation: &Activation = unsafe { &*Arc::as_ptr(&(*core.as_ptr()).activation) };
-    let nested = activation.guest_fp.load(Ordering::Relaxed) != IDLE;
-    let status = thread::with(|thread| {
-        if nested || arch::stack_pointer() < thread.host_limit.get() {
-            // SAFETY: the caller's promise.
-            return unsafe { invoke_with_care(activation, thread, entry, values) };
-        }
-        let outer = arch::Outer {
-            host_sp: 0,
-            guest_fp: IDLE,
-        };
-        // SAFETY: the caller vouches for `entry` and `values`; no guest is on the stack; the
-        // thread is prepared.
-        let status = unsafe { enter(activation, thread, entry, entry.stack_top, outer, values) };
-        activation.thread.store(0, Ordering::Relaxed);
-        status
-    });
-    if status == arch::RETURNED {
-        Ok(())
-    } else {
-        Err(landed(activation, status))
-    }
-}
-
-/// As [`invoke`], for a function whose parameters are integers or references and travel in
-/// registers: `ints` begins with them, and the result is left in registers or, as an integer,
-/// taken from `values` where there is one.
-///
-/// # Safety
-///
-/// As [`invoke`], and `ints` must begin with what `values` holds.
-#[inline(always)]
-pub(crate) unsafe fn invoke_direct(
-    core: NonNull<StoreCore>,
-    entry: &Entry,
-    ints: [u64; arch::DIRECT_PARAMS],
-    values: *mut value::Cell,
-    has_result: bool,
-) -> Result<(u64, f64), Error> {
-    // SAFETY: the caller has the store; the activation lives as long, behind an `Arc`.
-    let activation: &Activation = unsafe { &*Arc::as_ptr(&(*core.as_ptr()).activation) };
-    let nested = activation.guest_fp.load(Ordering::Relaxed) != IDLE;
-    let returned = thread::with(|thread| {
-        if nested || arch::stack_pointer() < thread.host_limit.get() {
-            // SAFETY: the caller's promise; a function that returned has written its result.
-            unsafe {
-                let status = invoke_with_care(activation, thread, entry, values);
-                let wrote = has_result && status == arch::RETURNED;
-                let bits = if wrote { (*values).0[0] } else { 0 };
-                return arch::Returned {
-                    status,
-                    int: bits,
-                    float: f64::from_bits(bits),
-                };
-            }
-        }
-        let current = thread.current.replace(activation);
-        activation.thread.store(thread.id.get(), Ordering::Relaxed);
-        // SAFETY: the caller vouches for `entry` and `ints`; no guest is on the stack; the thread
-        // is prepared, and the activation has just become current.
-        let returned = unsafe { arch::enter_direct(activation, entry, ints) };
-        thread.current.set(current);
-        activation.thread.store(0, Ordering::Relaxed);
-        returned
-    });
-    if returned.status == arch::RETURNED {
-        Ok((returned.int, returned.float))
-    } else {
-        Err(landed(activation, returned.status))
-    }
-}
-
-/// # Safety
-///
-/// As [`invoke`]; `stack_top` must be the upper end of an accessible guest stack that no other
-/// frame uses, and the thread prepared.
-#[inline(always)]
-unsafe fn enter(
-    activation: &Activation,
-    thread: &ThreadState,
-    entry: &Entry,
-    stack_top: usize,
-    outer: arch::Outer,
-    values: *mut value::Cell,
-) -> u64 {
-    let current = thread.current.replace(activation);
-    activation.thread.store(thread.id.get(), Ordering::Relaxed);
-    // SAFETY: the caller's promise; the activation has just become current.
-    let status = unsafe {
-        let Entry {
-            stub,
-            context,
-            code,
-            ..
-        } = *entry;
-        arch::enter(activation, stub, context, code, values, stack_top, outer)
-    };
-    thread.current.set(current);
-    status
-}
-
-/// The first entry of a thread, one near the end of its stack, and one from within a host function
-/// that a guest of the same store has called.
-///
-/// # Safety
-///
-/// As [`invoke`].
-#[cold]
-#[inline(never)]
-unsafe fn invoke_with_care(
-    activation: &Activation,
-    thread: &ThreadState,
-    entry: &Entry,
-    values: *mut value::Cell,
-) -> u64 {
-    let outer_fp = activation.guest_fp.load(Ordering::Relaxed);
-    let nested = outer_fp != IDLE;
-    let stack_top = match thread.check_host_stack() {
-        Ok(()) if nested => nested_stack(activation, outer_fp),
-        Ok(()) => Ok(entry.stack_top),
-        Err(thread::HostStackUsedUp) => {
-            let backtrace = backtrace::of_callers(activation, outer_fp);
-            Err(Trap::new(TrapCode::StackOverflow, backtrace).into())
-        }
-    };
-    let stack_top = match stack_top {
-        Ok(stack_top) => stack_top,
-        Err(error) => {
-            activation.fail(Pending::Error(error));
-            return arch::LEFT;
-        }
-    };
-    let outer = arch::Outer {
-        host_sp: activation.host_sp.get(),
-        guest_fp: outer_fp,
-    };
-    // SAFETY: the caller vouches for `entry` and `values`; the stack was chosen, and the thread
-    // prepared, above.
-    let status = unsafe { enter(activation, thread, entry, stack_top, outer, values) };
-    if nested {
-        nested_done(activation);
-    } else {
-        activation.thread.store(0, Ordering::Relaxed);
-    }
-    status
-}
-
-/// Where on the guest stack a call from within a host function may go on.
-fn nested_stack(activation: &Activation, outer_fp: usize) -> Result<usize, Error> {
-    /// What a call needs at the very least, so that the entry itself does not overflow.
-    const ROOM: usize = 4096;
-    let top = (outer_fp - 16) & !15;
-    let used_up = || Error::Trap(Trap::new(TrapCode::StackOverflow, Backtrace::default()));
-    let region = activation.region_of(outer_fp).ok_or_else(used_up)?;
-    // SAFETY: the store lives as long as its activation is entered; the field never changes.
-    let max_depth = unsafe { (*activation.core().as_ptr()).options.max_nesting };
-    // SAFETY: host code of this store's thread runs this; no one else looks at the vector.
-    let outer = unsafe { &mut *activation.outer.get() };
-    if top - region.stack.min(top) < ROOM || outer.len() >= max_depth as usize {
-        let backtrace = backtrace::of_callers(activation, outer_fp);
-        return Err(Trap::new(TrapCode::StackOverflow, backtrace).into());
-    }
-    outer.push(outer_fp);
-    Ok(top)
-}
-
-fn nested_done(activation: &Activation) {
-    // SAFETY: as in `nested_stack`.
-    unsafe { (*activation.outer.get()).pop() };
-}
-
-/// Turns what the guest left behind into an error, or resumes a host function's panic.
-#[cold]
-fn landed(activation: &Activation, status: u64) -> Error {
-    if status == arch::TRAPPED {
-        let landing = activation.landing.get();
-        let code = u8::try_from(landing.code).ok().and_then(TrapCode::from_u8);
-        let backtrace = backtrace::of_landing(activation, landing);
-        // The codes come from the compiler's own tables; one of a later ABI is still a trap.
-        return Trap::new(code.unwrap_or(TrapCode::Unreachable), backtrace).into();
-    }
-    let code = match activation.take_pending() {
-        Some(Pending::Error(error)) => return error,
-        Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
-        Some(Pending::Trap(code)) => code,
-        None => TrapCode::Interrupted,
-    };
-    Trap::new(
-        code,
-        backtrace::of_landing(activation, activation.landing.get()),
-    )
-    .into()
 }

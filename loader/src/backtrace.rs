@@ -7,7 +7,7 @@
 //! before, so that damage ends the walk.
 #![allow(unsafe_code, reason = "frames are read from the guest's stack")]
 
-use crate::activation::{Activation, IDLE, Landing, Region};
+use crate::activation::{Activation, Landing, Region};
 use crate::arch;
 use crate::registry;
 use crate::trap::{Backtrace, Frame};
@@ -46,7 +46,7 @@ fn walk_outer(activation: &Activation, pcs: &mut Ends) {
     let fp = activation
         .guest_fp
         .load(std::sync::atomic::Ordering::Relaxed);
-    if fp != IDLE {
+    if fp & 1 == 0 {
         walk(activation, fp, pcs);
         for &fp in activation.outer_frames().iter().rev() {
             walk(activation, fp, pcs);

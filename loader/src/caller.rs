@@ -85,21 +85,20 @@ impl<'a, T: 'static> Caller<'a, T> {
         self.instance()?.export(self, name)
     }
 
-    /// Whether the guest was stopped from outside: a host function that takes long should return
+    /// Whether the guest was stopped from outside, or its time is over: a host function that takes long should return
     /// soon, with whatever result.
     pub fn interrupted(&self) -> bool {
-        self.store.core().activation.is_killed()
+        self.store.core().activation.must_stop()
     }
 
-    /// A descriptor that is readable once the guest is stopped from outside, for host functions
-    /// that wait: poll it beside your own.
+    /// A descriptor that is readable once the guest is to stop, for host functions that wait: poll it beside your own.
     ///
     /// # Errors
     ///
     /// If the process has no descriptor left.
     pub fn interrupt_descriptor(&self) -> io::Result<BorrowedFd<'_>> {
         let activation = &self.store.core().activation;
-        activation.event.descriptor(activation)
+        (activation.event).descriptor(|| activation.standing(activation.generation()))
     }
 
     /// A handle with which any thread can stop the guests of this store.
@@ -114,7 +113,7 @@ impl<'a, T: 'static> Caller<'a, T> {
             .guest_fp
             .load(std::sync::atomic::Ordering::Relaxed)
         {
-            crate::activation::IDLE => Backtrace::default(),
+            fp if fp & 1 == 1 => Backtrace::default(),
             fp => backtrace::of_callers(activation, fp),
         }
     }

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::object::{Damage, OpenError};
+use crate::suspend::Suspend;
 use crate::trap::Trap;
 use crate::types::{ExternType, FuncType};
 
@@ -27,6 +28,8 @@ pub enum Error {
     System(SystemError),
     /// A pool has no slot for this.
     Pool(PoolError),
+    /// A function of the host that cannot answer yet: see [`Suspend`].
+    Suspend(Suspend),
 }
 
 impl Error {
@@ -75,7 +78,14 @@ impl fmt::Display for Error {
             Error::Object(error) => error.fmt(f),
             Error::System(error) => error.fmt(f),
             Error::Pool(error) => error.fmt(f),
+            Error::Suspend(_) => f.write_str("a function of the host asked to wait"),
         }
+    }
+}
+
+impl From<Suspend> for Error {
+    fn from(suspend: Suspend) -> Error {
+        Error::Suspend(suspend)
     }
 }
 
@@ -286,6 +296,8 @@ pub enum UseError {
     },
     /// The global cannot be set.
     Immutable,
+    /// The object was not compiled to count what it executes.
+    NoFuel,
     /// An index or range past the end of a memory or table.
     OutOfBounds,
     /// A type that cannot be made, for instance one whose least size exceeds its greatest.
@@ -295,6 +307,18 @@ pub enum UseError {
     },
     /// The function's type cannot be called from outside.
     NotCallable,
+    /// A guest of the store is suspended: it must be resumed or dropped before another runs.
+    GuestSuspended,
+    /// A function of the host asked to wait where its guest cannot be suspended: it was called
+    /// by the host, or the guest by other means than `start`, or there are entries between.
+    CannotSuspend,
+    /// A call that can be suspended was started by a host function that a guest of the same store
+    /// has called.
+    NotOutermost,
+    /// The guest is not suspended any more: its store was reset or replaced.
+    NotSuspended,
+    /// The function of the host that asked to wait has results, and none were given.
+    NoResults,
 }
 
 impl fmt::Display for UseError {
@@ -318,9 +342,23 @@ impl fmt::Display for UseError {
                 write!(f, "expected a value of type {expected}, found {found}")
             }
             UseError::Immutable => f.write_str("the global is immutable"),
+            UseError::NoFuel => {
+                f.write_str("the object does not count fuel; compile it with --fuel")
+            }
             UseError::OutOfBounds => f.write_str("out of bounds"),
             UseError::BadType { reason } => write!(f, "not a valid type: {reason}"),
             UseError::NotCallable => f.write_str("the function cannot be called from outside"),
+            UseError::GuestSuspended => f.write_str("a guest of the store is suspended"),
+            UseError::CannotSuspend => f.write_str(
+                "a function of the host asked to wait where its guest cannot be suspended",
+            ),
+            UseError::NotOutermost => f.write_str(
+                "a call that can be suspended cannot be started while the store's guest waits",
+            ),
+            UseError::NotSuspended => f.write_str("the guest is not suspended any more"),
+            UseError::NoResults => f.write_str(
+                "the guest cannot go on without the results of the host function it waits for",
+            ),
         }
     }
 }
@@ -393,7 +431,10 @@ impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PoolError::Full { slots } => {
-                write!(f, "all {slots} slots of the pool are in use: set `slots` higher")
+                write!(
+                    f,
+                    "all {slots} slots of the pool are in use: set `slots` higher"
+                )
             }
             PoolError::InstanceData { needed, room } => write!(
                 f,
@@ -428,7 +469,10 @@ impl fmt::Display for PoolError {
                 limit,
                 source,
             } => {
-                write!(f, "the pool needs {needed} bytes of address space: {source}; ")?;
+                write!(
+                    f,
+                    "the pool needs {needed} bytes of address space: {source}; "
+                )?;
                 match limit {
                     Some(limit) => write!(
                         f,
@@ -456,9 +500,23 @@ pub struct SystemError {
     pub(crate) source: Option<std::io::Error>,
 }
 
+impl SystemError {
+    /// Something that has nothing to do with bytes.
+    pub(crate) fn new(what: &'static str, source: std::io::Error) -> SystemError {
+        SystemError {
+            what,
+            bytes: 0,
+            source: Some(source),
+        }
+    }
+}
+
 impl fmt::Display for SystemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {} bytes", self.what, self.bytes)?;
+        write!(f, "cannot {}", self.what)?;
+        if self.bytes > 0 {
+            write!(f, " {} bytes", self.bytes)?;
+        }
         match &self.source {
             Some(source) => write!(f, ": {source}"),
             None => Ok(()),

@@ -16,9 +16,9 @@ use std::ptr::NonNull;
 
 use precast_abi::instance::FuncRef;
 
-use crate::activation::{Entry, invoke, invoke_direct};
 use crate::arch;
 use crate::caller::Caller;
+use crate::entry::{Entry, invoke, invoke_direct};
 use crate::error::{Error, UseError};
 use crate::host;
 use crate::host::record::{HostRecord, host_record};
@@ -121,21 +121,31 @@ impl Func {
         results: &mut [Val],
     ) -> Result<(), Error> {
         let mut store = store.as_store_mut();
-        store.core().check(self.store)?;
-        let ty = self.type_id().func_type();
-        check_count(ty.params().len(), arguments.len(), "parameters")?;
+        let (target, ty, mut cells) = self.prepare(store.core(), arguments)?;
         check_count(ty.results().len(), results.len(), "results")?;
-        let target = store.core().target(*self)?;
-        let mut cells = vec![Cell::default(); arguments.len().max(results.len())];
-        for ((cell, &ty), &argument) in cells.iter_mut().zip(ty.params()).zip(arguments) {
-            *cell = argument.to_cell(ty, store.core())?;
-        }
         // SAFETY: the store is ours, the target belongs to it, and the cells fit its type.
         unsafe { target.call(store.core_ptr(), cells.as_mut_ptr())? };
         for ((result, &ty), &cell) in results.iter_mut().zip(ty.results()).zip(&cells) {
             *result = Val::from_cell(cell, ty, store.core());
         }
         Ok(())
+    }
+
+    /// How to call it with `arguments`: its target, its type, and as many cells as that asks for.
+    pub(crate) fn prepare(
+        &self,
+        core: &StoreCore,
+        arguments: &[Val],
+    ) -> Result<(Target, FuncType, Vec<Cell>), Error> {
+        core.check(self.store)?;
+        let ty = self.type_id().func_type();
+        check_count(ty.params().len(), arguments.len(), "parameters")?;
+        let target = core.target(*self)?;
+        let mut cells = vec![Cell::default(); ty.params().len().max(ty.results().len())];
+        for ((cell, &ty), &argument) in cells.iter_mut().zip(ty.params()).zip(arguments) {
+            *cell = argument.to_cell(ty, core)?;
+        }
+        Ok((target, ty, cells))
     }
 
     /// The function whose `funcref` value this is.
@@ -214,6 +224,50 @@ impl Target {
             Target::Host(record) => unsafe { call_host(*record, core, values) },
         }
     }
+
+    /// As [`Target::call`], where `ints` begins with all parameters, and there is one result or
+    /// none: as an integer, or as a float.
+    ///
+    /// # Safety
+    ///
+    /// As [`Target::call`].
+    #[inline(always)]
+    unsafe fn call_direct(
+        &self,
+        core: NonNull<StoreCore>,
+        ints: [u64; arch::DIRECT_PARAMS],
+    ) -> Result<(u64, f64), Error> {
+        match self {
+            // SAFETY: the caller's promise.
+            Target::Guest(entry) => unsafe { invoke_direct(core, entry, ints) },
+            // SAFETY: the caller's promise.
+            Target::Host(record) => unsafe {
+                let [a, b, c, d, e] = ints;
+                call_host_direct(*record, core, a, b, c, d, e)
+            },
+        }
+    }
+}
+
+/// # Safety
+///
+/// As [`Target::call_direct`].
+#[cold]
+#[inline(never)]
+unsafe fn call_host_direct(
+    record: NonNull<HostRecord>,
+    core: NonNull<StoreCore>,
+    a: u64,
+    b: u64,
+    c: u64,
+    d: u64,
+    e: u64,
+) -> Result<(u64, f64), Error> {
+    let mut cells = [a, b, c, d, e].map(|bits| Cell([bits, 0]));
+    // SAFETY: the caller's promise.
+    unsafe { HostRecord::call_from_host(record, core, cells.as_mut_ptr())? };
+    let bits = cells[0].0[0];
+    Ok((bits, f64::from_bits(bits)))
 }
 
 /// # Safety
@@ -250,8 +304,8 @@ impl StoreCore {
 /// A function whose parameters `P` and results `R` are known when the host is compiled: each
 /// nothing, a [`crate::WasmTy`], or a tuple of them.
 pub struct TypedFunc<P, R> {
-    store: NonZeroU64,
-    target: Target,
+    pub(crate) store: NonZeroU64,
+    pub(crate) target: Target,
     types: PhantomData<fn(P) -> R>,
 }
 
@@ -303,27 +357,28 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         const { assert!(P::LEN <= MAX_VALUES && R::LEN <= MAX_VALUES) };
         let mut store = store.as_store_mut();
         store.core().check(self.store)?;
+        if const { Self::DIRECT } {
+            // These stay in registers, as long as no one takes their address.
+            let mut cells = [Cell::default(); arch::DIRECT_PARAMS];
+            // SAFETY: there is room for the most there can be. The store is ours, the target
+            // belongs to it and was checked to be of these types; what it returns is of them, too.
+            unsafe {
+                params.write(cells.as_mut_ptr(), store.core())?;
+                let ints = cells.map(|cell| cell.0[0]);
+                let (int, float) = self.target.call_direct(store.core_ptr(), ints)?;
+                let bits = match const { R::CLASS } {
+                    Class::Float => float.to_bits(),
+                    Class::Int | Class::Vector => int,
+                };
+                return Ok(R::read(&Cell([bits, 0]), store.core()));
+            }
+        }
         let mut cells = [const { MaybeUninit::<Cell>::uninit() }; MAX_VALUES];
         let values = cells.as_mut_ptr().cast();
-        // SAFETY: there is room for the most there can be. The store is ours, the target belongs
-        // to it and was checked to be of these types; what it returns is of them, too.
+        // SAFETY: as above.
         unsafe {
             params.write(values, store.core())?;
-            match &self.target {
-                Target::Guest(entry) if const { Self::DIRECT } => {
-                    let ints = Self::ints(values);
-                    let has_result = R::LEN == 1;
-                    let core = store.core_ptr();
-                    let (int, float) = invoke_direct(core, entry, ints, values, has_result)?;
-                    let bits = if const { matches!(R::CLASS, Class::Float) } {
-                        float.to_bits()
-                    } else {
-                        int
-                    };
-                    values.write(Cell([bits, 0]));
-                }
-                target => target.call(store.core_ptr(), values)?,
-            }
+            self.target.call(store.core_ptr(), values)?;
             Ok(R::read(values, store.core()))
         }
     }
@@ -332,18 +387,4 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     const DIRECT: bool = P::LEN <= arch::DIRECT_PARAMS
         && matches!(P::CLASS, Class::Int)
         && (R::LEN == 0 || R::LEN == 1 && !matches!(R::CLASS, Class::Vector));
-
-    /// The parameters, and zeros.
-    ///
-    /// # Safety
-    ///
-    /// There must be `P::LEN` cells at `values`.
-    #[inline(always)]
-    unsafe fn ints(values: *const Cell) -> [u64; arch::DIRECT_PARAMS] {
-        std::array::from_fn(|index| match index < P::LEN {
-            // SAFETY: the caller's promise.
-            true => unsafe { (*values.add(index)).0[0] },
-            false => 0,
-        })
-    }
 }

@@ -44,7 +44,7 @@ impl Instance {
         crate::linker::instantiate(&mut store, module, resolved)
     }
 
-    fn data<'a>(&self, core: &'a StoreCore) -> Result<&'a InstanceData, UseError> {
+    pub(crate) fn data<'a>(&self, core: &'a StoreCore) -> Result<&'a InstanceData, UseError> {
         core.check(self.store)?;
         Ok(&core.instances[self.index as usize])
     }

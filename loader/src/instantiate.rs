@@ -14,17 +14,19 @@ use precast_abi::instance::{FuncRef, ImportedFunc, InstanceHeader, MemoryDef, Ta
 use precast_abi::object::{ImageRun, TableRecord};
 use precast_abi::{NONE, object::ExternKind};
 
-use crate::activation::{Entry, Region, invoke};
+use crate::activation::Region;
 use crate::arch;
+use crate::entry::{Entry, invoke};
 use crate::error::{Error, LimitError, SystemError};
 use crate::func::Func;
 use crate::global::Global;
 use crate::host::record::{HostBox, HostDef};
-use crate::memory::{Home, MemoryEntity, capacity_for, shift};
+use crate::memory::{Home, MemoryEntity, shift, slot_capacity};
 use crate::module::{FuncRefSite, Module, memory_type, table_type};
 use crate::object::{Damage, Fault, Metadata, Part};
 use crate::slot::{Place, Slot, SlotPlan};
 use crate::store::{Fixed, StoreCore, StoreMut};
+use crate::stubs::host_stub;
 use crate::sys::{self, Access};
 use crate::table::{Storage, TableEntity, element_size};
 use crate::types::TypeId;
@@ -134,7 +136,9 @@ pub(crate) fn build(
         } = slot.region;
         Box::new(Window::new(stack, stack_top, base, committed as usize))
     });
-    slot.region.window = window.as_deref().map_or(std::ptr::null(), std::ptr::from_ref);
+    slot.region.window = window
+        .as_deref()
+        .map_or(std::ptr::null(), std::ptr::from_ref);
     let index = u32::try_from(core.instances.len()).unwrap_or(NONE - 1);
     let rollback = Rollback::of(core);
     let room = Room {
@@ -159,6 +163,7 @@ pub(crate) fn build(
         stack_top: region.stack_top,
     });
     core.activation.add_region(region);
+    reserve_first(&mut core.instances, 1);
     core.instances.push(InstanceData {
         module: module.clone(),
         slot,
@@ -180,6 +185,13 @@ struct Room {
     capacity: u64,
     /// Bytes that are accessible whatever its length.
     committed: u64,
+}
+
+/// Room for just the first elements: most stores never have more.
+pub(crate) fn reserve_first<V>(list: &mut Vec<V>, count: usize) {
+    if list.is_empty() {
+        list.reserve_exact(count);
+    }
 }
 
 /// What to go back to when an instance cannot be completed.
@@ -246,7 +258,7 @@ fn plan(core: &StoreCore, metadata: Metadata<'_>) -> Result<SlotPlan, Error> {
     plan.memory_capacity = if plan.guarded {
         memory.reservation
     } else {
-        round(capacity_for(&ty, limit)).ok_or_else(too_large)?
+        round(slot_capacity(&memory, &ty, limit)).ok_or_else(too_large)?
     };
     plan.guard = memory.guard;
     Ok(plan)
@@ -264,7 +276,8 @@ fn fill(
     let metadata = module.metadata();
     let header = metadata.header();
     slot.write_header(InstanceHeader {
-        loader: [index.into(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        loader: [index.into(), 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        fuel: core.options.fuel,
         memory0: MemoryDef {
             base: slot.base() as u64,
             len: 0,
@@ -423,6 +436,8 @@ fn make_memories(
     let metadata = module.metadata();
     let header = metadata.header();
     let mut memories = imports.memories.clone();
+    let own = header.memories.len - header.imported_memories;
+    reserve_first(&mut core.memories, own as usize);
     for index in header.imported_memories..header.memories.len {
         let record = metadata.memory(index)?;
         let ty = memory_type(&record);
@@ -648,126 +663,4 @@ impl InstanceData {
         });
         Ok(record.identity as usize)
     }
-}
-
-impl StoreCore {
-    /// The instance with this base.
-    pub(crate) fn instance_at(&self, base: usize) -> &InstanceData {
-        // SAFETY: bases come from function records, whose instances live as long as the store.
-        let index = unsafe { crate::slot::header(base) }.loader[0];
-        &self.instances[index as usize]
-    }
-
-    /// The stub that calls functions of a type, from `instance` or else from any.
-    pub(crate) fn enter_stub(&self, instance: &InstanceData, ty: TypeId) -> Result<usize, Error> {
-        let of = |module: &Module| -> Result<Option<usize>, Error> {
-            let Some(index) = type_index(module, ty)? else {
-                return Ok(None);
-            };
-            let stub = module.metadata().ty(index)?.enter_stub;
-            Ok((stub != NONE).then(|| module.code(stub)))
-        };
-        if let Some(stub) = of(&instance.module)? {
-            return Ok(stub);
-        }
-        for other in &self.instances {
-            if let Some(stub) = of(&other.module)? {
-                return Ok(stub);
-            }
-        }
-        Err(crate::error::UseError::NotCallable.into())
-    }
-
-    /// Makes a host function that belongs to no instance.
-    pub(crate) fn add_host_func(&mut self, def: &HostDef) -> Func {
-        let ty = def.ty;
-        let stub = match ty.fits_registers() {
-            true => None,
-            false => self
-                .instances
-                .iter()
-                .find_map(|i| host_stub(&i.module, ty.id()).ok()?),
-        };
-        let host = HostBox::new(
-            def,
-            &self.activation,
-            stub.unwrap_or(0),
-            std::ptr::null(),
-            NONE,
-        );
-        if stub.is_none() && !ty.fits_registers() {
-            self.without_stub.push((ty.id(), host.identity()));
-        }
-        let func = Func::from_record(self.id, host.identity());
-        self.host_funcs.push(host);
-        func
-    }
-
-    /// Completes host functions whose types no module had a stub for, until this one.
-    ///
-    /// No guest can have called them: one that knows the type would have brought the stub.
-    fn adopt_stubs(&mut self, module: &Module) -> Result<(), Error> {
-        let mut waiting = std::mem::take(&mut self.without_stub);
-        let before = waiting.len();
-        let mut result = Ok(());
-        waiting.retain(|&(ty, record)| match host_stub(module, ty) {
-            Ok(Some(stub)) => {
-                self.complete(record, stub as u64);
-                false
-            }
-            Ok(None) => true,
-            Err(error) => {
-                result = Err(error);
-                true
-            }
-        });
-        if waiting.len() < before {
-            // The stubs are needed even if instantiation fails.
-            self.kept.push(module.clone());
-        }
-        self.without_stub = waiting;
-        result
-    }
-
-    /// Sets the code of a function record, and of the copies of it that tables hold.
-    fn complete(&mut self, mut record: NonNull<FuncRef>, code: u64) {
-        // SAFETY: records of the store's host functions live as long as the store.
-        unsafe { record.as_mut().code = code };
-        let identity = record.as_ptr().expose_provenance() as u64;
-        for table in self
-            .tables
-            .iter()
-            .filter(|table| table.declared.element.is_func())
-        {
-            let len = table.def().len;
-            let Some(elements) = table.elements(0, len) else {
-                continue;
-            };
-            for index in 0..len as usize {
-                // SAFETY: within the table.
-                let element = unsafe { &mut *elements.cast::<FuncRef>().add(index) };
-                if element.identity == identity {
-                    element.code = code;
-                }
-            }
-        }
-    }
-}
-
-/// The module's number of a type.
-fn type_index(module: &Module, ty: TypeId) -> Result<Option<u32>, Error> {
-    let ids = module.type_ids()?;
-    Ok(ids
-        .iter()
-        .position(|&id| id == ty)
-        .map(|index| index as u32))
-}
-
-/// The module's stub by which guests call host functions of a type.
-fn host_stub(module: &Module, ty: TypeId) -> Result<Option<usize>, Error> {
-    let Some(index) = type_index(module, ty)? else {
-        return Ok(None);
-    };
-    let stub = module.metadata().ty(index)?.host_stub;
-    Ok((stub != NONE).then(|| module.code(stub)))
 }

@@ -10,6 +10,7 @@ use std::num::NonZeroU64;
 use std::ptr::NonNull;
 
 use precast_abi::instance::MemoryDef;
+use precast_abi::object::MemoryRecord;
 
 use crate::error::{Error, SystemError, UseError};
 use crate::guest_memory::GuestMemory;
@@ -58,7 +59,7 @@ unsafe impl Sync for MemoryEntity {}
 const DEFAULT_CAPACITY_64: u64 = 16 << 30;
 
 /// How many bytes of address space a memory without a fixed reservation gets.
-pub(crate) fn capacity_for(ty: &MemoryType, limit: u64) -> u64 {
+fn capacity_for(ty: &MemoryType, limit: u64) -> u64 {
     let most = ty.max.unwrap_or(u64::MAX).min(ty.absolute_max());
     let most = shift(most, ty.page_size_log2).unwrap_or(u64::MAX);
     let least = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
@@ -69,6 +70,15 @@ pub(crate) fn capacity_for(ty: &MemoryType, limit: u64) -> u64 {
     })
     .min(limit)
     .max(least)
+}
+
+/// The same for a memory in the slot of its instance: no more than its object was compiled for.
+pub(crate) fn slot_capacity(record: &MemoryRecord, ty: &MemoryType, limit: u64) -> u64 {
+    let capacity = capacity_for(ty, limit);
+    match record.capacity {
+        0 => capacity,
+        most => capacity.min(most),
+    }
 }
 
 /// `pages` in bytes; `None` beyond 64 bits.

@@ -9,7 +9,6 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use precast_abi::NONE;
 use precast_abi::object::{ExternKind, GlobalRecord, MemoryRecord, TableRecord};
 use precast_abi::types::ValType as AbiValType;
 
@@ -47,7 +46,7 @@ pub(crate) struct FuncRefSite {
     pub(crate) function: u32,
     /// Distance of its record.
     pub(crate) distance: u32,
-    /// Text offset of its code; [`NONE`] for imports.
+    /// Text offset of its code; [`precast_abi::NONE`] for imports.
     pub(crate) text_offset: u32,
     pub(crate) type_id: TypeId,
 }
@@ -202,8 +201,7 @@ impl Module {
         Ok(self.inner.type_ids.get_or_init(|| ids))
     }
 
-    /// The functions that can be referred to, looked for at the first instantiation: there are few
-    /// among many.
+    /// The functions that can be referred to, read at the first instantiation.
     pub(crate) fn func_refs(&self) -> Result<&[FuncRefSite], OpenError> {
         if let Some(sites) = self.inner.func_refs.get() {
             return Ok(sites);
@@ -252,16 +250,14 @@ fn find_func_refs(
     type_ids: &[TypeId],
 ) -> Result<Box<[FuncRefSite]>, OpenError> {
     let mut sites = Vec::new();
-    for index in 0..metadata.header().functions.len {
-        let function = metadata.function(index)?;
-        if function.func_ref != NONE {
-            sites.push(FuncRefSite {
-                function: index,
-                distance: function.func_ref,
-                text_offset: function.text_offset,
-                type_id: type_ids[function.type_index as usize],
-            });
-        }
+    for entry in 0..metadata.header().func_refs.len {
+        let (index, function) = metadata.func_ref(entry)?;
+        sites.push(FuncRefSite {
+            function: index,
+            distance: function.func_ref,
+            text_offset: function.text_offset,
+            type_id: type_ids[function.type_index as usize],
+        });
     }
     Ok(sites.into())
 }

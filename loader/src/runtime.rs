@@ -96,9 +96,9 @@ impl<'a> Context<'a> {
         let to = self.bytes(memory, start, len)?;
         let home = &self.core().memories[self.memory(memory) as usize].home;
         let window = match home {
-            Home::Slot { instance, .. } => self.core().instances[*instance as usize]
-                .window
-                .as_deref(),
+            Home::Slot { instance, .. } => {
+                self.core().instances[*instance as usize].window.as_deref()
+            }
             Home::Own(_) => None,
         };
         window
@@ -122,7 +122,7 @@ impl<'a> Context<'a> {
     /// they overlap the other way, in falling order; stops early where the guest is to be left.
     fn in_pieces(&self, len: usize, falling: Falling, mut piece: impl FnMut(usize, usize)) {
         let mut done = 0;
-        while done < len && !(done > 0 && self.activation.is_killed()) {
+        while done < len && !(done > 0 && self.activation.must_stop()) {
             let size = PIECE.min(len - done);
             piece(if falling.0 { len - done - size } else { done }, size);
             done += size;

@@ -16,9 +16,10 @@ use std::sync::atomic::Ordering;
 
 use precast_abi::trap::TrapCode;
 
-use crate::activation::{Activation, Landing};
-use crate::arch::{self, Context};
+use crate::activation::{Activation, Landing, Reason};
+use crate::arch::{self, Context, WayOut};
 use crate::interrupt;
+use crate::limits;
 use crate::registry::{self, CodeRange};
 use crate::sys;
 use crate::thread;
@@ -74,7 +75,7 @@ fn install_one(slot: usize, signal: libc::c_int, handler: Handler) {
 }
 
 extern "C" fn after_fork() {
-    thread::with(thread::ThreadState::renumber);
+    thread::after_fork();
 }
 
 /// What a fault means.
@@ -114,7 +115,7 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
     if !is_guest && signal != libc::SIGSEGV {
         return Verdict::NotOurs;
     }
-    let current = thread::with(|thread| thread.current.get());
+    let current = thread::record().current.load(Ordering::Relaxed);
     // SAFETY: an activation that is current on this thread is entered, so it lives.
     let Some(activation) = (unsafe { current.as_ref() }) else {
         return Verdict::NotOurs;
@@ -188,7 +189,7 @@ fn leave(context: &mut Context<'_>, activation: *const Activation, code: TrapCod
     // SAFETY: the activation is current on this thread and what was interrupted is its guest or a
     // crossing of it, so nobody else uses the field.
     unsafe { &*activation }.landing.set(landing);
-    context.divert(activation);
+    context.divert(activation, WayOut::Trap);
 }
 
 extern "C" fn on_interrupt(
@@ -206,23 +207,58 @@ extern "C" fn on_interrupt(
     }
     // SAFETY: queued signals have a value.
     let ticket = unsafe { info_ref.si_value() }.sival_ptr as u64;
-    let current = thread::with(|thread| thread.current.get());
+    let thread = thread::record();
+    let next = limits::expire(thread);
+    if settle(&mut context, thread.current.load(Ordering::Relaxed)) {
+        // Otherwise the moment stays where it is, in the past: the watchdog asks again.
+        if let Some(next) = next {
+            thread.wake.store(next, Ordering::Relaxed);
+        }
+        if ticket != limits::TICKET {
+            interrupt::answer(ticket);
+        }
+    }
+}
+
+/// Does what the exit word of the activation asks for. `false` where that cannot be done here: then
+/// whoever sent the signal has to ask again.
+fn settle(context: &mut Context<'_>, current: *const Activation) -> bool {
     // SAFETY: an activation that is current on this thread is entered, so it lives.
     let Some(activation) = (unsafe { current.as_ref() }) else {
-        return interrupt::answer(ticket);
+        return true;
     };
     if activation.guest_fp.load(Ordering::Relaxed) != 0 {
-        // In the host, and the flag is looked at before guest code goes on.
-        return interrupt::answer(ticket);
+        // In the host, and the word is looked at before guest code goes on.
+        return true;
     }
     if registry::find(context.pc()).is_none() {
-        // Between guest and host, or in someone's handler above the guest: ask again.
+        // Between guest and host, or in someone's handler above the guest.
+        return false;
+    }
+    if activation.must_stop() {
+        leave(context, activation, TrapCode::Interrupted);
+    } else if activation.exit.has(Reason::SLICE) {
+        preempt(context, activation);
+    }
+    true
+}
+
+/// Redirects the guest to the way out, so that it can go on later.
+fn preempt(context: &mut Context<'_>, activation: &Activation) {
+    // SAFETY: guest code of the activation is what was interrupted: no one else uses the field.
+    let registers = unsafe { &mut *activation.registers.get() };
+    let saved = registers.as_mut().is_some_and(|frame| frame.save(context));
+    if !saved {
+        // It goes on to its next call of the host.
         return;
     }
-    if activation.is_killed() {
-        leave(&mut context, activation, TrapCode::Interrupted);
-    }
-    interrupt::answer(ticket);
+    activation.landing.set(Landing {
+        pc: context.pc(),
+        fp: context.fp(),
+        sp: context.sp(),
+        code: 0,
+    });
+    context.divert(activation, WayOut::Preempt);
 }
 
 /// Gives the signal to whoever had it before us.

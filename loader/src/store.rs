@@ -64,15 +64,19 @@ pub struct StoreOptions {
     pub stack_size: usize,
     /// How deeply calls from the host into the guest may nest within the store.
     pub max_nesting: u32,
+    /// What each instance may execute to begin with, where its object was compiled to count that.
+    /// See [`crate::Instance::set_fuel`].
+    pub fuel: u64,
 }
 
 impl Default for StoreOptions {
-    /// No limits to speak of, a stack of 1 MiB, nesting up to 1000.
+    /// No limits to speak of, a stack of 1 MiB, nesting up to 1000, and all the fuel there is.
     fn default() -> StoreOptions {
         StoreOptions {
             limits: Limits::default(),
             stack_size: 1 << 20,
             max_nesting: 1000,
+            fuel: u64::MAX,
         }
     }
 }

@@ -177,7 +177,9 @@ impl TableEntity {
             len: least,
         };
         let at = pristine.len().checked_sub(base - self.def.addr().get())?;
-        let (elements, len) = pristine.get_mut(at..at + size_of::<TableDef>())?.split_at_mut(8);
+        let (elements, len) = pristine
+            .get_mut(at..at + size_of::<TableDef>())?
+            .split_at_mut(8);
         elements.copy_from_slice(&def.elements.to_ne_bytes());
         len.copy_from_slice(&def.len.to_ne_bytes());
         self.storage = Some(storage);

@@ -11,19 +11,62 @@ pub struct Trap {
 
 struct TrapInner {
     code: TrapCode,
+    interruption: Option<Interruption>,
     backtrace: Backtrace,
+}
+
+/// Who or what interrupted a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Interruption {
+    /// [`crate::InterruptHandle::kill`].
+    Killed,
+    /// Its deadline, see [`crate::Store::set_deadline`].
+    Deadline,
+    /// Its CPU time is spent, see [`crate::Store::set_cpu_budget`].
+    CpuBudget,
+}
+
+impl fmt::Display for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Interruption::Killed => "killed",
+            Interruption::Deadline => "the deadline passed",
+            Interruption::CpuBudget => "the CPU time is spent",
+        })
+    }
 }
 
 impl Trap {
     pub(crate) fn new(code: TrapCode, backtrace: Backtrace) -> Trap {
         Trap {
-            inner: Box::new(TrapInner { code, backtrace }),
+            inner: Box::new(TrapInner {
+                code,
+                interruption: None,
+                backtrace,
+            }),
+        }
+    }
+
+    /// A guest that was interrupted.
+    pub(crate) fn interrupted(by: Interruption, backtrace: Backtrace) -> Trap {
+        Trap {
+            inner: Box::new(TrapInner {
+                code: TrapCode::Interrupted,
+                interruption: Some(by),
+                backtrace,
+            }),
         }
     }
 
     /// Why the guest was stopped.
     pub fn code(&self) -> TrapCode {
         self.inner.code
+    }
+
+    /// Who or what interrupted the guest, where the code is [`TrapCode::Interrupted`].
+    pub fn interruption(&self) -> Option<Interruption> {
+        self.inner.interruption
     }
 
     /// The calls that led to the trap.
@@ -34,7 +77,11 @@ impl Trap {
 
 impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.code.fmt(f)
+        match self.inner.interruption {
+            // What stands for an interruption of any kind says enough of a kill.
+            None | Some(Interruption::Killed) => self.inner.code.fmt(f),
+            Some(by) => write!(f, "{}: {by}", self.inner.code),
+        }
     }
 }
 
@@ -102,16 +149,29 @@ impl Frame {
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.module.is_empty() {
-            write!(f, "{}!", self.module)?;
+            write!(f, "{}!", Printable(&self.module))?;
         }
         match &self.name {
-            Some(name) => f.write_str(name)?,
+            Some(name) => Printable(name).fmt(f)?,
             None => write!(f, "wasm-function[{}]", self.function)?,
         }
         match self.wasm_offset {
             Some(offset) => write!(f, " at {offset:#x}"),
             None => Ok(()),
         }
+    }
+}
+
+/// A name that a module gives, in one line: whatever is in it, it must not drive a terminal, nor look
+/// like more than one frame.
+struct Printable<'a>(&'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c.is_control() {
+            true => write!(f, "{}", c.escape_default()),
+            false => write!(f, "{c}"),
+        })
     }
 }
 
@@ -126,5 +186,25 @@ impl fmt::Display for Backtrace {
             writeln!(f, "{number:4}: {frame}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names are the module's own words.
+    #[test]
+    fn names_in_backtraces_cannot_drive_a_terminal_or_forge_frames() {
+        let frame = Frame {
+            module: "m\r".to_owned(),
+            function: 3,
+            name: Some("f\n   1: forged\u{1b}[31mé".to_owned()),
+            wasm_offset: Some(16),
+        };
+        assert_eq!(
+            frame.to_string(),
+            "m\\r!f\\n   1: forged\\u{1b}[31mé at 0x10"
+        );
     }
 }

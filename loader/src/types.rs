@@ -223,12 +223,13 @@ impl MemoryType {
         }
     }
 
-    /// Most pages such a memory can have at all.
+    /// Most pages such a memory can have at all; 0 where the size of a page makes no sense.
     pub(crate) fn absolute_max(&self) -> u64 {
         let address_bits: u32 = if self.is_64 { 64 } else { 32 };
-        match address_bits - self.page_size_log2 {
-            64 => u64::MAX,
-            bits => 1 << bits,
+        match address_bits.checked_sub(self.page_size_log2) {
+            Some(64) => u64::MAX,
+            Some(bits) => 1 << bits,
+            None => 0,
         }
     }
 }
@@ -372,7 +373,8 @@ impl fmt::Display for MemoryType {
         write_limits(f, self.min, self.max)?;
         match self.page_size_log2 {
             16 => f.write_str(" pages"),
-            log2 => write!(f, " pages of {} bytes", 1u64 << log2),
+            log2 @ 0..64 => write!(f, " pages of {} bytes", 1u64 << log2),
+            log2 => write!(f, " pages of 2^{log2} bytes"),
         }
     }
 }
@@ -453,6 +455,11 @@ mod tests {
             MemoryType::new(1, Some(2)).to_string(),
             "memory of 1..=2 pages"
         );
+        let nonsense = MemoryType {
+            page_size_log2: 64,
+            ..MemoryType::new(1, None)
+        };
+        assert_eq!(nonsense.to_string(), "memory of 1.. pages of 2^64 bytes");
         assert_eq!(
             GlobalType::new(ValType::V128, true).to_string(),
             "mutable global v128"

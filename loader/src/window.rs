@@ -246,8 +246,7 @@ impl Window {
         }
         // SAFETY: pages of the slot; access is only added. The neighbours have it already, so that
         // mappings only become fewer.
-        let opened =
-            unsafe { sys::protect_pages(self.stack..self.end(), Access::ReadWrite) };
+        let opened = unsafe { sys::protect_pages(self.stack..self.end(), Access::ReadWrite) };
         if opened {
             self.is_narrow.store(false, Relaxed);
             self.low.store(self.stack, Relaxed);
@@ -282,13 +281,16 @@ impl Window {
         self.low.store(low, Relaxed);
         self.count.store(0, Relaxed);
         self.next.store(0, Relaxed);
-        // SAFETY, of all three: pages of the slot, whose guest does not run and to which nobody
-        // refers.
+        // SAFETY: pages of the slot, whose guest does not run and to which nobody refers.
         let mut done = unsafe { sys::protect_pages(self.stack..low, Access::None) };
         for range in ranges.iter().take(MAX_RANGES) {
             // SAFETY: see above.
             done &= unsafe { sys::protect_pages(at..range.start, Access::Read) };
-            self.insert(self.count.load(Relaxed), self.count.load(Relaxed), range.clone());
+            self.insert(
+                self.count.load(Relaxed),
+                self.count.load(Relaxed),
+                range.clone(),
+            );
             at = range.end;
         }
         // SAFETY: see above.

@@ -11,8 +11,17 @@ use crate::trusted;
 ///
 /// If it is not a valid module.
 pub fn module(text: &str) -> Module {
+    module_with(text, &Options::default())
+}
+
+/// As [`module`], compiled as `options` say.
+///
+/// # Panics
+///
+/// If it is not a valid module.
+pub fn module_with(text: &str, options: &Options) -> Module {
     let wasm = wat::parse_str(text).expect("the text is a module");
-    trusted::open(&wasm, &Options::default()).expect("the module compiles and opens")
+    trusted::open(&wasm, options).expect("the module compiles and opens")
 }
 
 /// Instantiates a module that imports nothing.

@@ -2,6 +2,7 @@
 
 pub mod fuzz;
 pub mod guest;
+pub mod scribbler;
 pub mod spec;
 pub mod trusted;
 pub mod wasi;

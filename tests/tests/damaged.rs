@@ -3,7 +3,7 @@
 
 use precast::object::{Damage, ObjectView, OpenError};
 use precast::{Error, Limits, Linker, Module, Store};
-use precast_abi::object::{MAGIC, ObjectHeader};
+use precast_abi::object::{MAGIC, MemoryRecord, ObjectHeader};
 use precast_compiler::{Options, compile};
 use std::mem::offset_of;
 
@@ -264,6 +264,39 @@ fn instances_of_damaged_objects_are_an_error_and_no_crash() {
     assert!(refused > 200, "{refused} of 600 refused");
 }
 
+/// Code that does not check counts on the whole reservation: with less, it would reach what belongs
+/// to others.
+#[test]
+fn a_memory_without_checks_never_gets_less_than_code_counts_on() {
+    let wasm = wat::parse_str(
+        r#"(module (memory 1) (func (export "load") (param i32) (result i32)
+            (i32.load (local.get 0))))"#,
+    )
+    .expect("well-formed");
+    let object = compile(&wasm, &Options::default())
+        .expect("it compiles")
+        .bytes;
+    let view = ObjectView::parse(&object).expect("it is whole");
+    let record = metadata_start(&object) + view.metadata().header().memories.offset as usize;
+    for field in [
+        offset_of!(MemoryRecord, reservation),
+        offset_of!(MemoryRecord, guard),
+    ] {
+        let at = record + field;
+        let old = u64::from_le_bytes(object[at..at + 8].try_into().expect("eight bytes"));
+        let flipped = (0..64).map(|bit| old ^ 1 << bit);
+        for new in flipped
+            .chain([0, 4096, old - 4096])
+            .filter(|new| *new < old)
+        {
+            let mut damaged = object.clone();
+            damaged[at..at + 8].copy_from_slice(&new.to_le_bytes());
+            let view = ObjectView::parse(&damaged).expect("the header is whole");
+            assert!(view.metadata().memory(0).is_err(), "{new:#x} for {old:#x}");
+        }
+    }
+}
+
 #[test]
 fn bits_of_the_metadata_can_flip() {
     let object = sample();
@@ -291,4 +324,26 @@ fn other_files_are_told_apart() {
         "{}",
         message(&own)
     );
+}
+
+/// A named pipe makes whoever opens it wait until someone writes to it.
+#[test]
+fn a_named_pipe_is_refused_without_waiting() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo is there").success());
+    let (done, waits) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // SAFETY: there is no code in it that could be executed.
+        let opened = unsafe { [Module::open(&path), Module::open_sealed(&path)] };
+        let _ = done.send(opened.map(|opened| opened.err().map(|error| error.to_string())));
+    });
+    let messages = waits
+        .recv_timeout(std::time::Duration::from_secs(10))
+        .expect("it does not wait");
+    for message in messages {
+        let message = message.expect("a pipe is no object");
+        assert!(message.contains("not a regular file"), "{message}");
+    }
 }

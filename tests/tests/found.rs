@@ -9,7 +9,12 @@ fn same(wat: &str) {
     let wasm = wat::parse_str(wat).expect("the test's own module");
     for cpu in ["baseline", "x86-64-v2", "native"] {
         for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
-            let variant = Variant { cpu, opt };
+            let variant = Variant {
+                cpu,
+                opt,
+                compact: false,
+                fuel: false,
+            };
             for seed in 0..10 {
                 let scene = Scene::new(wasm.clone(), &mut Rng::new(seed));
                 let scene = scene.expect("nothing that one engine lacks");

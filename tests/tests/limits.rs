@@ -207,3 +207,21 @@ fn impossible_types_are_refused() {
     ));
     assert_eq!(store.memory_bytes(), 0);
 }
+
+#[test]
+fn a_memory_type_that_makes_no_sense_is_an_error() {
+    let mut store = Store::new(());
+    for page_size_log2 in [1, 15, 17, 33, 64, 65, u32::MAX] {
+        for is_64 in [false, true] {
+            let ty = MemoryType {
+                page_size_log2,
+                is_64,
+                ..MemoryType::new(1, None)
+            };
+            let error = Memory::new(&mut store, ty).unwrap_err();
+            assert!(matches!(error, Error::Use(_)), "{error}");
+            assert!(!ty.to_string().is_empty());
+        }
+    }
+    assert_eq!(store.memory_bytes(), 0);
+}

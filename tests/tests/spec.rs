@@ -1,4 +1,5 @@
-//! Runs the specification suite: `cargo test --test spec -- [FILTER] [--cpu CPU] [--opt LEVEL]`.
+//! Runs the specification suite: `cargo test --test spec -- [FILTER] [--cpu CPU] [--opt LEVEL]
+//! [--memory-reservation BYTES] [--fuel]`.
 //!
 //! Scripts run in parallel. The last line is `N passed, N failed, N skipped`, in assertions.
 
@@ -56,6 +57,12 @@ fn parse_arguments() -> Result<Arguments, String> {
             "--cpu" => {
                 parsed.options.cpu = Cpu::parse(&value()?).map_err(|error| error.to_string())?;
             }
+            "--memory-reservation" => {
+                let bytes = value()?.parse();
+                parsed.options.memory_reservation =
+                    Some(bytes.map_err(|_| "--memory-reservation needs a number of bytes")?);
+            }
+            "--fuel" => parsed.options.fuel = true,
             "--opt" => parsed.options.opt = opt_level(&value()?)?,
             "--threads" => {
                 parsed.threads = value()?.parse().map_err(|_| "--threads needs a number")?;

@@ -1,7 +1,7 @@
 //! Every way to trap: what the trap says, and that the process and the instance live on.
 
-use precast::{Store, TrapCode};
-use precast_tests::guest::{instance, trap};
+use precast::{Caller, Linker, Store, TrapCode};
+use precast_tests::guest::{instance, module, trap};
 
 /// A function `name` whose body must trap with `code`, in a module with a memory and a table.
 fn check(code: TrapCode, body: &str) {
@@ -243,4 +243,58 @@ fn traps_on_many_threads_at_once() {
             });
         }
     });
+}
+
+/// Calls through a table that is too large for an array of code for each type: as through any.
+#[test]
+fn calls_through_large_tables() {
+    let text = r#"(module
+        (type $unary (func (param i32) (result i32)))
+        (type $nullary (func (result i32)))
+        (type $nobody (func (param f64)))
+        (import "host" "triple" (func $triple (type $unary)))
+        (table 9000 funcref)
+        (elem (i32.const 3) $double $seven $triple)
+        (elem (i32.const 8999) $double)
+        (func $double (type $unary) (i32.mul (local.get 0) (i32.const 2)))
+        (func $seven (type $nullary) (i32.const 7))
+        (func (export "unary") (param i32) (result i32)
+            (call_indirect (type $unary) (i32.const 21) (local.get 0)))
+        (func (export "tail") (param i32) (result i32)
+            (return_call_indirect (type $nullary) (local.get 0)))
+        (func (export "nobody") (param i32) (result i32)
+            (call_indirect (type $nobody) (f64.const 0) (local.get 0)) (i32.const 0)))"#;
+    let mut store = Store::new(());
+    let mut linker = Linker::new();
+    linker.func("host", "triple", |_: Caller<'_, ()>, x: i32| x * 3);
+    let instance = linker.instantiate(&mut store, &module(text)).unwrap();
+    let mut call = |name: &str, index: i32| {
+        let func = instance.func::<i32, i32>(&store, name).unwrap();
+        match func.call(&mut store, index) {
+            Ok(value) => Ok(value),
+            error => Err(trap(error).code()),
+        }
+    };
+    let (mismatch, null) = (
+        TrapCode::IndirectCallTypeMismatch,
+        TrapCode::UninitializedElement,
+    );
+    assert_eq!(call("unary", 3), Ok(42));
+    assert_eq!(call("unary", 5), Ok(63));
+    assert_eq!(call("unary", 8999), Ok(42));
+    assert_eq!(call("tail", 4), Ok(7));
+    for (name, index, code) in [
+        ("unary", 4, mismatch),
+        ("tail", 3, mismatch),
+        ("tail", 5, mismatch),
+        ("nobody", 3, mismatch),
+        ("unary", 0, null),
+        ("tail", 8998, null),
+        ("nobody", 2, null),
+        ("unary", 9000, TrapCode::UndefinedElement),
+        ("tail", -1, TrapCode::UndefinedElement),
+        ("nobody", i32::MIN, TrapCode::UndefinedElement),
+    ] {
+        assert_eq!(call(name, index), Err(code), "{name} {index}");
+    }
 }

@@ -197,7 +197,10 @@ fn call<T: 'static>(
 ) -> u32 {
     let result = match caller.memory_and_data() {
         Some((memory, data)) => function(ctx(data), &mut Guest::new(memory, stop)),
-        None => function(ctx(caller.data_mut()), &mut Guest::new(GuestMemory::of_host(&mut []), stop)),
+        None => function(
+            ctx(caller.data_mut()),
+            &mut Guest::new(GuestMemory::of_host(&mut []), stop),
+        ),
     };
     match result {
         Ok(()) => 0,
@@ -207,7 +210,7 @@ fn call<T: 'static>(
 
 impl Interrupt for InterruptHandle {
     fn asked(&self) -> bool {
-        self.is_killed()
+        self.asks_to_stop()
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -18,6 +18,7 @@ pub(super) fn render(report: &Report) -> String {
         "producer": report.producer,
         "module_name": report.module_name,
         "source_sha256": report.source_sha256,
+        "fuel": report.fuel,
         "functions": {
             "imported": report.functions.imported,
             "defined": report.functions.defined,

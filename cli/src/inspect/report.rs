@@ -3,7 +3,7 @@
 use precast::ObjectView;
 use precast::object::{Damage, Fault, Metadata, Part};
 use precast_abi::cpu::X86;
-use precast_abi::object::{Arch, ExternKind, MemoryRecord, Os, TableRecord};
+use precast_abi::object::{Arch, ExternKind, MemoryRecord, ObjectHeader, Os, TableRecord};
 
 use super::{Checked, types};
 
@@ -16,6 +16,8 @@ pub(super) struct Report {
     pub(super) producer: String,
     pub(super) module_name: String,
     pub(super) source_sha256: String,
+    /// Whether the code counts what it executes.
+    pub(super) fuel: bool,
     pub(super) functions: Functions,
     pub(super) imports: Vec<Import>,
     pub(super) exports: Vec<Export>,
@@ -90,6 +92,7 @@ impl Report {
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect(),
+            fuel: header.flags & ObjectHeader::FUEL != 0,
             functions: Functions {
                 imported: header.imported_functions,
                 defined: header.functions.len - header.imported_functions.min(header.functions.len),
@@ -183,6 +186,7 @@ fn memory(data: &Metadata<'_>, index: u32) -> Result<Entity, Damage> {
     let imported = index < data.header().imported_memories;
     let how = match memory.reservation {
         _ if imported => "imported, every access checked",
+        0 if memory.capacity > 0 => "compact, every access checked",
         0 => "every access checked",
         _ => "guard pages, no checks",
     };

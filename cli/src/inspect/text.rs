@@ -31,6 +31,9 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "producer      {}", escape(&report.producer))?;
     writeln!(out, "module name   {name}")?;
     writeln!(out, "source sha256 {}", report.source_sha256)?;
+    if report.fuel {
+        writeln!(out, "fuel          counted")?;
+    }
     let functions = &report.functions;
     writeln!(
         out,

@@ -100,15 +100,22 @@ fn judge_instance(facts: &Facts<'_>, offset: i64, access: Access) -> Result<(), 
     require(allowed, Problem::WriteToInstance)
 }
 
-/// A constant in the text, or an entry of a code table at a multiple of its size.
+/// A constant in the text, or an entry or a type number of a code table at a multiple of its size.
 fn judge_constant(facts: &Facts<'_>, start: i64, offset: Range, size: i64) -> Result<(), Problem> {
     let (low, high) = (offset.low, offset.high.saturating_add(size));
     require(low >= 0, Problem::PastCode)?;
     let in_text = facts.text_offset(start).is_some()
         && facts.text_offset(start.saturating_add(high) - 1).is_some();
-    let in_table = facts
-        .code_table(start)
-        .is_some_and(|count| high <= 4 * count && size == 4 && offset.zeros >= 2);
+    let in_table = facts.code_table(start).is_some_and(|table| {
+        let numbers = 4 * table.entries;
+        let is_entry = high <= numbers && size == 4 && offset.zeros >= 2;
+        let is_number = table.shared
+            && (numbers..=numbers + 2 * table.entries).contains(&high)
+            && low >= numbers
+            && size == 2
+            && offset.zeros >= 1;
+        is_entry || is_number
+    });
     require(in_text || in_table, Problem::PastCode)
 }
 

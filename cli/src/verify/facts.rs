@@ -6,7 +6,6 @@ use precast::object::{Damage, Metadata, ObjectView};
 use precast_abi::NONE;
 use precast_abi::instance::InstanceHeader;
 use precast_abi::object::{FunctionRecord, ObjectHeader};
-use precast_abi::trap::TrapCode;
 use precast_abi::types::{Kind, ValType};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -37,6 +36,15 @@ pub(super) struct Signature {
     pub(super) return_area: Option<i64>,
 }
 
+/// An array of code offsets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CodeTable {
+    /// How many there are.
+    pub(super) entries: i64,
+    /// Whether the entries are followed by 16-bit numbers of their types.
+    pub(super) shared: bool,
+}
+
 pub(super) struct Facts<'a> {
     pub(super) metadata: Metadata<'a>,
     pub(super) header: &'a ObjectHeader,
@@ -48,9 +56,8 @@ pub(super) struct Facts<'a> {
     /// Starts of functions, and other places that may be called with the base: stubs of traps.
     entries: HashMap<u32, Option<u32>>,
     trap_stubs: HashSet<u32>,
-    /// Where each code table starts, counted from the start of the text, and how many entries it
-    /// has.
-    code_tables: BTreeMap<i64, i64>,
+    /// The code tables by where each starts, counted from the start of the text.
+    code_tables: BTreeMap<i64, CodeTable>,
     /// Bytes from the base that memory 0 and its guard cover; 0 where accesses are compared.
     pub(super) memory0: i64,
     /// Whether there is any function reference.
@@ -109,8 +116,8 @@ impl<'a> Facts<'a> {
         self.trap_stubs.contains(&text_offset)
     }
 
-    /// How many entries the code table at this address has.
-    pub(super) fn code_table(&self, address: i64) -> Option<i64> {
+    /// The code table at this address.
+    pub(super) fn code_table(&self, address: i64) -> Option<CodeTable> {
         self.code_tables.get(&address).copied()
     }
 
@@ -140,6 +147,9 @@ impl<'a> Facts<'a> {
             (InstanceHeader::TRAP, Cell::TrapEntry),
             (InstanceHeader::ACTIVATION, Cell::Activation),
         ]);
+        if self.header.flags & ObjectHeader::FUEL != 0 {
+            self.allow_writes(InstanceHeader::FUEL, 8);
+        }
     }
 
     fn functions(&mut self) -> Result<(), Damage> {
@@ -226,21 +236,17 @@ impl<'a> Facts<'a> {
         self.writable.push(start..start + len);
     }
 
-    /// Arrays follow each other; the entry past the end of each is the stub for undefined
-    /// elements, which no other entry is.
     fn read_code_tables(&mut self, metadata_address: u64) -> Result<(), Damage> {
         let text = self.header.text.address as i64;
         let first = metadata_address as i64 - text + i64::from(self.header.code_tables.offset);
-        let end = self.header.trap_stubs[TrapCode::UndefinedElement as usize];
-        let (entries, _) = self.metadata.code_tables()?.as_chunks::<4>();
-        let mut start = first;
-        for (index, entry) in (0..).zip(entries) {
-            let target = start + i64::from(i32::from_le_bytes(*entry));
-            if self.text_offset(target) == Some(end) {
-                let next = first + 4 * (index + 1);
-                self.code_tables.insert(start, (next - start) / 4);
-                start = next;
-            }
+        for index in 0..self.header.code_table_records.len {
+            let (array, entries) = self.metadata.code_table(index)?;
+            let table = CodeTable {
+                entries: entries.into(),
+                shared: array.type_index == NONE,
+            };
+            self.code_tables
+                .insert(first + i64::from(array.offset), table);
         }
         Ok(())
     }

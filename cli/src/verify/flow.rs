@@ -311,12 +311,14 @@ impl<'a, 'b> Function<'a, 'b> {
                 &mut report.calls,
             ),
             Value::Target { array, count } => {
-                let whole = self
-                    .facts
-                    .code_table(array)
-                    .is_some_and(|entries| count <= entries);
-                require(whole, Problem::BadTarget)?;
-                (passes(&Value::is_base), &mut report.calls)
+                let table = self.facts.code_table(array).ok_or(Problem::BadTarget)?;
+                require(count <= table.entries, Problem::BadTarget)?;
+                // That the type was compared is not followed.
+                let counted = match table.shared {
+                    true => &mut report.reference_calls,
+                    false => &mut report.calls,
+                };
+                (passes(&Value::is_base), counted)
             }
             Value::RuntimeCode => (contexts[0].is_base(), &mut report.calls),
             Value::Reference if self.facts.has_references => {

@@ -4,7 +4,7 @@
 use super::facts::Facts;
 use super::*;
 use cranelift_codegen::entity::EntityRef;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::Operator;
 
 /// Results that travel in registers whatever they are made of. Where there are more, a caller may
@@ -14,6 +14,18 @@ const REGISTER_RESULTS: usize = 8;
 /// Read-only arrays for indirect calls may take this many bytes in a module; tables beyond
 /// that stay ordinary tables.
 const MAX_CODE_TABLE_BYTES: u64 = 16 << 20;
+
+/// Types may have arrays of their own as long as these take no more bytes than one in so many of
+/// the code section, or than a small module need not mind. All others share one array.
+const CODE_BYTES_PER_ARRAY_BYTE: u64 = 40;
+const SMALL_CODE_TABLES: u64 = 16 << 10;
+
+/// Bytes of an entry of an array that one type has for itself, and of one that is shared.
+const OWN_ENTRY_BYTES: u64 = 4;
+const SHARED_ENTRY_BYTES: u64 = 6;
+
+/// Types whose numbers fit the arrays that are shared.
+const MAX_SHARED_TYPES: usize = u16::MAX as usize;
 
 /// The initial image may grow to this many bytes more than [`IMAGE_FACTOR`] times those of the
 /// segments in it. A module that scatters bytes over its memory cannot blow up the object.
@@ -68,13 +80,9 @@ fn fold_elements(module: &mut ModuleInfo<'_>, facts: &Facts) -> bool {
 /// The tables that could be immutable, but for their segments.
 fn candidates(module: &ModuleInfo<'_>, facts: &Facts) -> BTreeSet<TableIndex> {
     let mut bytes = 0u64;
-    let mut room_for = |index: TableIndex, table: &Table<'_>| {
-        let types = facts
-            .indirect_calls
-            .range((index.as_u32(), 0)..=(index.as_u32(), u32::MAX));
-        let size = table.min.saturating_add(1).saturating_mul(4);
-        let types = types.count().max(1) as u64;
-        bytes = bytes.saturating_add(size.saturating_mul(types));
+    let mut room_for = |table: &Table<'_>| {
+        let entries = table.min.saturating_add(1);
+        bytes = bytes.saturating_add(entries.saturating_mul(SHARED_ENTRY_BYTES));
         bytes <= MAX_CODE_TABLE_BYTES
     };
     // The stubs that stand for what cannot be called look for the hidden parameter where it is
@@ -83,7 +91,7 @@ fn candidates(module: &ModuleInfo<'_>, facts: &Facts) -> BTreeSet<TableIndex> {
         let calls = (index.as_u32(), 0)..=(index.as_u32(), u32::MAX);
         let types = facts.indirect_calls.range(calls);
         types
-            .map(|&(_, ty)| &module.types[TypeIndex::from_u32(ty)])
+            .map(|(&(_, ty), _)| &module.types[TypeIndex::from_u32(ty)])
             .all(|ty| ty.results.len() <= REGISTER_RESULTS)
     };
     let candidates = module.tables.iter().filter(|(index, table)| {
@@ -97,24 +105,46 @@ fn candidates(module: &ModuleInfo<'_>, facts: &Facts) -> BTreeSet<TableIndex> {
             && known_init
             && !facts.touched_tables.contains(&index.as_u32())
             && few_results(*index)
-            && room_for(*index, table)
+            && module.types.len() < MAX_SHARED_TYPES
+            && room_for(table)
     });
     candidates.map(|(index, _)| index).collect()
 }
 
+/// Gives the types that are called from most places arrays of their own, which makes the check of
+/// the type a part of the load, and lets all others share one array per table.
 fn code_tables(
     module: &ModuleInfo<'_>,
     facts: &Facts,
     immutable: &BTreeSet<TableIndex>,
 ) -> Vec<CodeTable> {
-    let of_call = |&(table, ty): &(u32, u32)| CodeTable {
-        table: TableIndex::from_u32(table),
-        ty: module.canonical(TypeIndex::from_u32(ty)),
-    };
-    let calls = facts.indirect_calls.iter().map(of_call);
-    let tables: BTreeSet<_> = calls
-        .filter(|call| immutable.contains(&call.table))
-        .collect();
+    let mut sites: BTreeMap<(TableIndex, TypeIndex), u64> = BTreeMap::new();
+    for (&(table, ty), &count) in &facts.indirect_calls {
+        let table = TableIndex::from_u32(table);
+        if immutable.contains(&table) {
+            let ty = module.canonical(TypeIndex::from_u32(ty));
+            *sites.entry((table, ty)).or_default() += u64::from(count);
+        }
+    }
+    let mut by_sites: Vec<_> = sites.into_iter().collect();
+    by_sites.sort_by_key(|&(call, count)| (std::cmp::Reverse(count), call));
+    let code = module.functions.values().map(|function| {
+        let range = function.body_range();
+        range.end - range.start
+    });
+    let mut room = (code.sum::<u64>() / CODE_BYTES_PER_ARRAY_BYTE).max(SMALL_CODE_TABLES);
+    let mut tables = BTreeSet::new();
+    for ((table, ty), _) in by_sites {
+        let size = (module.tables[table].min + 1) * OWN_ENTRY_BYTES;
+        let ty = match room.checked_sub(size) {
+            Some(left) => {
+                room = left;
+                Some(ty)
+            }
+            None => None,
+        };
+        tables.insert(CodeTable { table, ty });
+    }
     tables.into_iter().collect()
 }
 
@@ -342,6 +372,29 @@ mod tests {
         let code_table = |ty| module.code_table(table, TypeIndex::from_u32(ty));
         assert_eq!(code_table(0), code_table(1));
         assert_ne!(code_table(0), code_table(2));
+    }
+
+    #[test]
+    fn types_of_large_tables_share_an_array() {
+        let wasm = wat::parse_str(
+            r#"(module (type $a (func (param i32))) (type $b (func)) (type $c (func (param i64)))
+                (table 3000 funcref) (func $f) (elem (i32.const 0) $f)
+                (func (call_indirect (type $a) (i32.const 0) (i32.const 0)))
+                (func (call_indirect (type $b) (i32.const 0)))
+                (func (call_indirect (type $b) (i32.const 0)))
+                (func (call_indirect (type $c) (i64.const 0) (i32.const 0))))"#,
+        )
+        .expect("the test's own module");
+        let module = ModuleInfo::read(&wasm).expect("valid");
+        let own = |ty| Some(TypeIndex::from_u32(ty));
+        let types: Vec<_> = module.code_tables.iter().map(|table| table.ty).collect();
+        assert_eq!(
+            types,
+            [None, own(1)],
+            "the type with most calls has its own"
+        );
+        let code_table = |ty| module.code_table(TableIndex::from_u32(0), TypeIndex::from_u32(ty));
+        assert_eq!([0, 1, 2].map(code_table), [Some(0), Some(1), Some(0)]);
     }
 
     #[test]

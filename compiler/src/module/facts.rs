@@ -1,7 +1,7 @@
 //! Validation of function bodies, in parallel, and what is learned from them on the way.
 
 use rayon::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{
     FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, OperatorsReader,
     ValidatorResources,
@@ -18,8 +18,8 @@ pub(super) struct Body<'a> {
 pub(super) struct Facts {
     /// Tables that are read or written by anything but indirect calls and `table.size`.
     pub(super) touched_tables: BTreeSet<u32>,
-    /// Tables and types of indirect calls.
-    pub(super) indirect_calls: BTreeSet<(u32, u32)>,
+    /// Tables and types of indirect calls, and how many places each is called from.
+    pub(super) indirect_calls: BTreeMap<(u32, u32), u32>,
     /// Globals that are set.
     pub(super) written_globals: BTreeSet<u32>,
     /// Memories that are grown.
@@ -48,7 +48,10 @@ impl Facts {
                 type_index,
                 table_index,
             } => {
-                self.indirect_calls.insert((table_index, type_index));
+                *self
+                    .indirect_calls
+                    .entry((table_index, type_index))
+                    .or_default() += 1;
             }
             Operator::RefFunc { function_index } => {
                 self.referred_functions.insert(function_index);
@@ -84,7 +87,9 @@ impl Facts {
 
     fn merge(mut self, mut other: Facts) -> Facts {
         self.touched_tables.append(&mut other.touched_tables);
-        self.indirect_calls.append(&mut other.indirect_calls);
+        for (call, count) in other.indirect_calls {
+            *self.indirect_calls.entry(call).or_default() += count;
+        }
         self.written_globals.append(&mut other.written_globals);
         self.grown_memories.append(&mut other.grown_memories);
         self.grown_tables.append(&mut other.grown_tables);

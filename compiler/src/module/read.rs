@@ -228,7 +228,7 @@ impl<'a> ModuleInfo<'a> {
             bounds: if guarded {
                 Bounds::GuardPages
             } else {
-                Bounds::Checked
+                Bounds::Checked { capacity: 0 }
             },
         });
     }

@@ -10,6 +10,7 @@ use super::func::FuncTranslator;
 use super::instance::{Region, constant_flags};
 use super::signature::wasm_signature;
 use crate::module::{CodeTable, FuncIndex, TableIndex, TypeIndex};
+use crate::trap::to_cranelift;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     self, BlockArg, Inst, InstBuilder, MemFlagsData, SigRef, Signature, Value, types,
@@ -115,7 +116,7 @@ impl FuncTranslator<'_> {
         let (ty, table) = (TypeIndex::from_u32(ty), TableIndex::from_u32(table));
         let index = self.pop1();
         if let Some(code_table) = self.env.module.code_table(table, ty) {
-            let code = self.emit_code_table_entry(code_table, index);
+            let code = self.emit_code_table_entry(code_table, ty, index);
             let args = self.pop_args(ty, self.base);
             return self.emit_call(Callee::Code(code), ty, &args, kind);
         }
@@ -127,8 +128,8 @@ impl FuncTranslator<'_> {
 
     /// The code to call for an element of an immutable table. Whatever is wrong with the index
     /// or the type, the entry found is code that traps with the right code.
-    fn emit_code_table_entry(&mut self, code_table: u32, index: Value) -> Value {
-        let CodeTable { table, .. } = self.env.module.code_tables[code_table as usize];
+    fn emit_code_table_entry(&mut self, code_table: u32, ty: TypeIndex, index: Value) -> Value {
+        let CodeTable { table, ty: own } = self.env.module.code_tables[code_table as usize];
         let len = self.env.module.tables[table].min as i64;
         let index = self.emit_index(index);
         let len = self.builder.ins().iconst(types::I64, len);
@@ -138,10 +139,62 @@ impl FuncTranslator<'_> {
         let signature = Signature::new(CallConv::Tail);
         let array = self.import(Namespace::CodeTable, code_table, signature);
         let array = self.builder.ins().func_addr(types::I64, array);
+        if own.is_none() {
+            self.emit_type_number_check(array, code_table, ty, index);
+        }
+        self.emit_table_code(array, index)
+    }
+
+    /// The code that entry `index` of an array leads to.
+    fn emit_table_code(&mut self, array: Value, index: Value) -> Value {
         let distance = self.builder.ins().ishl_imm_u(index, 2);
         let entry = self.builder.ins().iadd(array, distance);
         let offset = self.builder.ins().sload32(constant_flags(), entry, 0);
         self.builder.ins().iadd(array, offset)
+    }
+
+    /// Traps unless entry `index` of an array that is shared is a function of type `ty`.
+    fn emit_type_number_check(
+        &mut self,
+        array: Value,
+        code_table: u32,
+        ty: TypeIndex,
+        index: Value,
+    ) {
+        let module = self.env.module;
+        let entries = module.code_table_entries(&module.code_tables[code_table as usize]);
+        let expected = CodeTable::type_number(module.canonical(ty));
+        let distance = self.builder.ins().ishl_imm_u(index, 1);
+        let place = self.builder.ins().iadd(array, distance);
+        // The numbers follow the entries, whose size is limited.
+        let offset = entries as i32 * 4;
+        let flags = constant_flags();
+        let found = self.builder.ins().uload16(types::I32, flags, place, offset);
+        let matches = self
+            .builder
+            .ins()
+            .icmp_imm_u(IntCC::Equal, found, i64::from(expected));
+        let rest = self.builder.create_block();
+        let wrong = self.builder.create_block();
+        self.builder.set_cold_block(wrong);
+        self.builder.ins().brif(matches, rest, &[], wrong, &[]);
+
+        // What has no type leads to the trap that it is.
+        self.continue_at(wrong);
+        let mismatch = self.trap_block(TrapCode::IndirectCallTypeMismatch);
+        let trap = self.builder.create_block();
+        self.builder.set_cold_block(trap);
+        self.builder.ins().brif(found, mismatch, &[], trap, &[]);
+        self.continue_at(trap);
+        let code = self.emit_table_code(array, index);
+        let mut signature = Signature::new(CallConv::Tail);
+        signature.params.push(ir::AbiParam::new(types::I64));
+        let signature = self.builder.import_signature(signature);
+        let ins = self.builder.ins();
+        ins.call_indirect(signature, code, &[self.base]);
+        let code = to_cranelift(TrapCode::UndefinedElement);
+        self.builder.ins().trap(code);
+        self.continue_at(rest);
     }
 
     /// Traps unless the record at `entry` is of type `ty`.

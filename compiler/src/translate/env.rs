@@ -14,6 +14,8 @@ pub(crate) struct Env<'a> {
     pub(crate) layout: &'a Layout,
     /// What the code is for.
     pub(crate) isa: &'a dyn TargetIsa,
+    /// Whether to count what is executed.
+    pub(crate) fuel: bool,
 }
 
 /// Namespaces of the symbols in generated code: what the index of a name counts.

@@ -3,6 +3,7 @@
 use super::control::Frame;
 use super::dispatch;
 use super::env::Env;
+use super::fuel::{Runs, ends_run};
 use super::signature::{clif_type, wasm_signature};
 use super::trap::TrapSites;
 use crate::error::CompileError;
@@ -66,6 +67,8 @@ pub(crate) struct FuncTranslator<'a> {
     pub(super) traps: TrapSites,
     /// Entities of the function that were made before.
     pub(super) cache: Cache,
+    /// What its runs of operators cost.
+    pub(super) runs: Runs,
 }
 
 /// Entities of a Cranelift function that are made at first use and shared after.
@@ -108,6 +111,7 @@ impl<'a> FuncTranslator<'a> {
             offset: 0,
             traps: TrapSites::default(),
             cache: Cache::default(),
+            runs: Runs::default(),
         };
         for (ty, value) in ty.params.iter().zip(&params[1..]) {
             let variable = t.builder.declare_var(clif_type(*ty));
@@ -119,15 +123,17 @@ impl<'a> FuncTranslator<'a> {
     }
 
     /// Refuses functions that would take up too much memory.
-    fn check_size(&self) -> Result<(), CompileError> {
+    pub(super) fn check_size(&self) -> Result<(), CompileError> {
         let dfg = &self.builder.func.dfg;
         if dfg.num_values() <= MAX_VALUES && dfg.value_lists.capacity() <= 4 * MAX_VALUES {
             return Ok(());
         }
-        let name = |index| self.env.module.function_name(index);
+        let Some(index) = self.index else {
+            return Err(CompileError::init_too_large());
+        };
         Err(CompileError::Function {
-            index: self.index.map_or(u32::MAX, FuncIndex::as_u32),
-            name: self.index.and_then(name).map(str::to_owned),
+            index: index.as_u32(),
+            name: self.env.module.function_name(index).map(str::to_owned),
             message: format!("it has more than {MAX_VALUES} values"),
         })
     }
@@ -138,6 +144,10 @@ impl<'a> FuncTranslator<'a> {
         body: &FunctionBody<'_>,
     ) -> wasmparser::Result<Result<(), CompileError>> {
         self.declare_locals(body)?;
+        if self.env.fuel {
+            self.runs = Runs::of(body)?;
+            self.charge_next_run();
+        }
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
             self.offset = reader.original_position();
@@ -153,6 +163,9 @@ impl<'a> FuncTranslator<'a> {
             let result = result.and_then(|()| self.check_size());
             if result.is_err() {
                 return Ok(result);
+            }
+            if self.env.fuel && ends_run(&op) {
+                self.charge_next_run();
             }
         }
         Ok(Ok(()))

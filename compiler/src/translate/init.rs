@@ -108,6 +108,7 @@ impl FuncTranslator<'_> {
             if let (true, Some(init)) = (needs_store(global), &global.init) {
                 let value = self.emit_init(init)?;
                 self.emit_global_store(index, value);
+                self.check_size()?;
             }
         }
         Ok(())
@@ -141,6 +142,7 @@ impl FuncTranslator<'_> {
                 let offset = start + i as i32 * 8;
                 let flags = ir::MemFlagsData::trusted();
                 self.builder.ins().store(flags, value, self.base, offset);
+                self.check_size()?;
             }
         }
         Ok(())
@@ -195,7 +197,7 @@ impl FuncTranslator<'_> {
         let src = self.emit_number(0);
         let len = self.builder.ins().iconst(types::I64, len as i64);
         self.emit_runtime_call(function, &[pair, dst, src, len]);
-        Ok(())
+        self.check_size()
     }
 
     /// The value of an initialiser.
@@ -212,5 +214,23 @@ impl FuncTranslator<'_> {
                 op => dispatch::translate_operator(self, &op)?,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{CompileError, Options, compile};
+
+    /// That is a limit of ours, and no fault of the module's or of the code generator's.
+    #[test]
+    fn more_elements_than_can_be_computed_are_refused_in_words() {
+        let items = "(global.get 0)".repeat(600_000);
+        let wasm = wat::parse_str(format!(
+            r#"(module (import "" "g" (global funcref)) (table (export "t") 600000 funcref)
+                (elem (i32.const 0) funcref {items}))"#
+        ))
+        .expect("the test's own module");
+        let error = compile(&wasm, &Options::default()).expect_err("it is too large");
+        assert!(matches!(error, CompileError::TooLarge { .. }), "{error}");
     }
 }

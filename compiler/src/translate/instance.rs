@@ -25,6 +25,8 @@ pub(super) enum Region {
     Global(GlobalIndex),
     /// Globals that are imported: two of them may be the same.
     ImportedGlobals,
+    /// The fuel that is left.
+    Fuel,
 }
 
 /// Globals from this one on share a region, so that the number of regions stays small.
@@ -38,6 +40,7 @@ impl Region {
             Region::Elements => 1,
             Region::Definitions => 2,
             Region::ImportedGlobals => 3,
+            Region::Fuel => 5 + OWN_REGION_GLOBALS as u32,
             Region::Global(index) => 4 + index.index().min(OWN_REGION_GLOBALS) as u32,
         }
     }
@@ -48,6 +51,7 @@ impl Region {
             Region::Elements => "table elements",
             Region::Definitions => "definitions",
             Region::ImportedGlobals => "imported globals",
+            Region::Fuel => "fuel",
             Region::Global(_) => "global",
         }
     }

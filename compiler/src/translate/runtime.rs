@@ -30,6 +30,7 @@ impl FuncTranslator<'_> {
             self.emit_index(b),
             self.emit_index(c),
         ];
+        self.charge_bulk(function, args[3]);
         self.emit_runtime_call(function, &args);
     }
 

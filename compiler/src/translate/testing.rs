@@ -39,13 +39,27 @@ pub(super) fn isa() -> OwnedTargetIsa {
 /// Translates a module whole: defined functions in their order, then `init` if it has one.
 /// Every function is verified.
 pub(super) fn try_translate(wasm: &[u8]) -> Result<Vec<Function>, CompileError> {
-    let module = ModuleInfo::read(wasm)?;
-    let layout = Layout::new(&module)?;
+    translate_module(&ModuleInfo::read(wasm)?)
+}
+
+/// The same from text that is known to be fine, with so much address space for memory 0.
+pub(super) fn translate_compact(wat: &str, reservation: u64) -> Vec<Function> {
+    let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
+    let mut module = ModuleInfo::read(&wasm).unwrap_or_else(|error| panic!("{error}"));
+    let limited = module.limit_memory(reservation);
+    limited
+        .and_then(|()| translate_module(&module))
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn translate_module(module: &ModuleInfo<'_>) -> Result<Vec<Function>, CompileError> {
+    let layout = Layout::new(module)?;
     let isa = isa();
     let env = Env {
-        module: &module,
+        module,
         layout: &layout,
         isa: &*isa,
+        fuel: false,
     };
     let mut fctx = FunctionBuilderContext::new();
     let mut functions = Vec::new();

@@ -25,12 +25,13 @@ fn clif(wat: &str) -> String {
 }
 
 /// Modules whose machine code is pinned too: the paths that must stay short.
-const PINNED_CODE: [&str; 5] = [
+const PINNED_CODE: [&str; 6] = [
     "calls",
     "memory_checked",
     "memory_guard_pages",
     "table_immutable",
     "table_mutable",
+    "table_shared",
 ];
 
 /// The machine code of a module for the CPUs that are compiled for by default.

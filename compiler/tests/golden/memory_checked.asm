@@ -4,7 +4,7 @@
   movq %rsp, %rbp
   unwind DefineNewFrame { offset_upward_to_caller_sp: 16, offset_downward_to_clobbers: 0 }
 block0:
-  movq -0x88(%rdi), %r11
+  movq -0xc8(%rdi), %r11
   movq 8(%r11), %r9
   movl %esi, %eax
   subq $0x4, %r9
@@ -25,12 +25,12 @@ block0:
   movq %rsp, %rbp
   unwind DefineNewFrame { offset_upward_to_caller_sp: 16, offset_downward_to_clobbers: 0 }
 block0:
-  movq -0x90(%rdi), %r10
+  movq -0x88(%rdi), %r10
   movl %esi, %esi
   leaq 0xc(%rsi), %rax
   uninit  %r11
   xorq %r11, %r11
-  addq -0x98(%rdi), %rsi
+  addq -0x90(%rdi), %rsi
   cmpq %r10, %rax
   cmovaq %r11, %rsi
   movl 8(%rsi), %eax
@@ -44,12 +44,12 @@ block0:
   movq %rsp, %rbp
   unwind DefineNewFrame { offset_upward_to_caller_sp: 16, offset_downward_to_clobbers: 0 }
 block0:
-  movq -0xa0(%rdi), %r8
+  movq -0x98(%rdi), %r8
   subq $0xc, %r8
   uninit  %r9
   xorq %r9, %r9
   movq %rsi, %r10
-  addq -0xa8(%rdi), %r10
+  addq -0xa0(%rdi), %r10
   cmpq %r8, %rsi
   cmovaq %r9, %r10
   movl 8(%r10), %eax
@@ -64,14 +64,14 @@ block0:
   unwind DefineNewFrame { offset_upward_to_caller_sp: 16, offset_downward_to_clobbers: 0 }
 block0:
   leaq -0xfc(%rsi), %rax
-  cmpq -0xa0(%rdi), %rax
+  cmpq -0x98(%rdi), %rax
   seta %r11b
   cmpq %rsi, %rax
   setb %al
   orl %eax, %r11d
   uninit  %rax
   xorq %rax, %rax
-  movq -0xa8(%rdi), %rcx
+  movq -0xa0(%rdi), %rcx
   leaq -0x100(%rcx, %rsi), %rcx
   testb %r11b, %r11b
   cmovneq %rax, %rcx
@@ -103,7 +103,7 @@ block0:
   uninit  %r8
   xorq %r8, %r8
   movq %r9, %r10
-  addq -0xb8(%rdi), %r10
+  addq -0xb0(%rdi), %r10
   cmpq $0x1fffc, %r9
   cmovaq %r8, %r10
   movl (%r10), %eax
@@ -118,14 +118,14 @@ block0:
   unwind DefineNewFrame { offset_upward_to_caller_sp: 16, offset_downward_to_clobbers: 0 }
 block0:
   leaq 4(%rsi), %r11
-  cmpq -0xc0(%rdi), %r11
+  cmpq -0xb8(%rdi), %r11
   seta %r10b
   cmpq %rsi, %r11
   setb %al
   orl %eax, %r10d
   uninit  %rax
   xorq %rax, %rax
-  addq -0xc8(%rdi), %rsi
+  addq -0xc0(%rdi), %rsi
   testb %r10b, %r10b
   cmovneq %rax, %rsi
   movl (%rsi), %eax

@@ -27,7 +27,7 @@ block1:
   cmpq %rcx, %rdx
   cmovaeq %rsi, %rax
   movl 0x10(%rax), %ecx
-  movl -0x98(%rdi), %edx
+  movl -0x128(%rdi), %edx
   cmpl %edx, %ecx
   jz      label5; j label2
 block5:
@@ -79,7 +79,7 @@ block1:
   cmpq %rcx, %rdx
   cmovaeq %rsi, %rax
   movl 0x10(%rax), %ecx
-  movl -0x98(%rdi), %edx
+  movl -0x128(%rdi), %edx
   cmpl %edx, %ecx
   jz      label5; j label2
 block5:

@@ -4,8 +4,10 @@
 //!
 //! This file holds unsafe code: assembly that switches stacks. Invariants:
 //! - `enter` saves `rbp` and `rbx` on the host's stack and leaves the stack pointer in
-//!   `Activation::host_sp`; every way out restores from there. Other callee-saved registers hold
-//!   anything after a trap: the inline assembly that calls `enter` says so.
+//!   `Activation::host_sp`; a trap restores from there. Other callee-saved registers hold anything
+//!   after a trap: the inline assembly that calls `enter` says so.
+//! - The guest's return finds the host's frame in the two words that `enter` leaves at the top of the guest's stack,
+//!   and by nothing else: who resumes a guest from another frame writes that frame there.
 //! - While guest code runs, `guest_fp` is 0. It is cleared *before* the exit word is read, and set
 //!   *before* the host's stack is taken: so a signal that finds it not 0 knows that the word will
 //!   be read before guest code goes on.
@@ -13,13 +15,11 @@
 //!   on whichever stack: unwinders pass through with `CFA = rbp + 16`.
 //!
 //! ```text
-//! host stack, after `enter`'s prologue        guest stack, in a crossing to the host
-//!   return address                              return address into guest code
-//!   rbp          ◄── rbp                        guest's rbp   ◄── rbp, guest_fp
-//!   rbx                                         activation    ◄── rsp before the switch
-//!   host_sp of the entry around this one
-//!   guest_fp of the entry around this one
-//!   activation   ◄── rsp, host_sp
+//! host stack, in `enter` and below           guest stack                      in a crossing
+//!   return address                             activation                       return address into guest code
+//!   rbp          ◄── frame                     frame        ◄── rbp             guest's rbp  ◄── rbp, guest_fp
+//!   rbx          ◄── host_sp                   return address into `enter`
+//!   activation, in a crossing                  … the guest's frames …
 //! ```
 #![allow(
     unsafe_code,
@@ -32,11 +32,41 @@ use std::mem::offset_of;
 use precast_abi::instance::InstanceHeader;
 use precast_abi::runtime::RuntimeFn;
 
-use super::{LEFT, RETURNED, TRAPPED};
-use crate::activation::{Activation, Entry, IDLE, Landing};
+use super::{BARRED, LEFT, PREEMPTED, RETURNED, TRAPPED};
+use crate::activation::{Activation, IDLE, Landing};
+use crate::entry::Entry;
 use crate::host::record::HostRecord;
 use crate::runtime;
 use crate::value;
+
+/// What a guest needs to go on after a host function: the registers that the function has kept for
+/// it, and the result of the function, in whichever register it travels.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Saved {
+    rbx: u64,
+    r12: u64,
+    r13: u64,
+    r14: u64,
+    r15: u64,
+    /// An integer or reference.
+    int: u64,
+    /// A float: an `f32` in the lowest bits.
+    float: [u64; 2],
+}
+
+impl Saved {
+    /// The same with another result, of whatever class.
+    pub(crate) fn with_result(self, bits: u64) -> Saved {
+        Saved {
+            int: bits,
+            float: [bits, 0],
+            ..self
+        }
+    }
+}
+
+const SAVED: usize = offset_of!(Activation, saved);
 
 global_asm!(
     ".pushsection .text.precast_crossings, \"ax\", @progbits",
@@ -45,9 +75,8 @@ global_asm!(
     ".globl precast_crossings_start",
     "precast_crossings_start:",
 
-    // enter(activation, stub, context, code, values, stack_top) -> status, and in r10 and r11 the
-    // host_sp and guest_fp to restore. That they are not loaded here saves a first entry from
-    // waiting for what the one before it stored.
+    // enter(activation, stub, context, code, values, stack_top) -> status. The guest's result is in
+    // `values` then.
     ".hidden precast_enter",
     ".globl precast_enter",
     ".type precast_enter, @function",
@@ -61,24 +90,27 @@ global_asm!(
     ".cfi_def_cfa_register rbp",
     "push rbx",
     ".cfi_offset rbx, -24",
-    "push r10",
-    "push r11",
-    "push rdi",
     "mov [rdi + {host_sp}], rsp",
     "mov qword ptr [rdi + {guest_fp}], 0",
-    "cmp dword ptr [rdi + {exit}], 0",
+    "cmp byte ptr [rdi + {exit}], 0",
     "jne 3f",
+    "mov rsp, r9",
+    "push rdi",
+    "push rbp",
+    "mov rbp, rsp",
+    ".cfi_remember_state",
+    // CFA = *rbp + 16
+    ".cfi_escape 0x0f, 5, 0x76, 0, 0x06, 0x23, 16",
     "mov rax, rsi",
     "mov rdi, rdx",
     "mov rsi, rcx",
     "mov rdx, r8",
-    "mov rsp, r9",
     "call rax",
-    "mov rdi, [rbp - 32]",
-    "mov rcx, [rbp - 24]",
-    "mov rdx, [rbp - 16]",
-    "mov [rdi + {guest_fp}], rcx",
-    "mov [rdi + {host_sp}], rdx",
+    "pop rbp",
+    ".cfi_restore_state",
+    "pop r11",
+    "mov rbx, [rbp - 8]",
+    "mov qword ptr [r11 + {guest_fp}], {idle}",
     "mov eax, {returned}",
     "mov rsp, rbp",
     "pop rbp",
@@ -92,28 +124,29 @@ global_asm!(
     "3:",
     "mov qword ptr [rdi + {landing_pc}], 0",
     "mov qword ptr [rdi + {landing_fp}], 0",
-    "mov eax, {left}",
-    // Every way out but the return of the guest function ends here, with the status in eax and
-    // rsp as host_sp says.
+    "mov eax, {barred}",
+    // Every way out but the return of the guest function ends here, with the activation in rdi, the
+    // status in eax and rsp as host_sp says.
     ".hidden precast_land",
     "precast_land:",
+    ".cfi_def_cfa rsp, 24",
     "mov edx, eax",
-    "pop rdi",
-    "pop qword ptr [rdi + {guest_fp}]",
-    "pop qword ptr [rdi + {host_sp}]",
+    "mov qword ptr [rdi + {guest_fp}], {idle}",
     "pop rbx",
+    ".cfi_def_cfa_offset 16",
     "pop rbp",
-    ".cfi_def_cfa rsp, 8",
+    ".cfi_def_cfa_offset 8",
     "ret",
     ".cfi_endproc",
     ".size precast_enter, . - precast_enter",
 
-    // As `enter`, for a first entry of a function whose parameters are integers in registers: those
-    // as the function takes them, the others in rax (stack_top), r10 (code) and r11 (activation).
-    // The result stays where it is; the status comes in rdx.
+    // As `enter`, of a function whose parameters are integers in registers: those as the function
+    // takes them, the others in rax (stack_top), r10 (code) and r11 (activation). The result stays
+    // where it is; the status comes in rdx.
     ".hidden precast_enter_direct",
     ".globl precast_enter_direct",
     ".type precast_enter_direct, @function",
+    ".p2align 5",
     "precast_enter_direct:",
     ".cfi_startproc",
     ".cfi_signal_frame",
@@ -124,16 +157,20 @@ global_asm!(
     ".cfi_def_cfa_register rbp",
     "push rbx",
     ".cfi_offset rbx, -24",
-    "push 0",
-    "push {idle}",
-    "push r11",
     "mov [r11 + {host_sp}], rsp",
     "mov qword ptr [r11 + {guest_fp}], 0",
-    "cmp dword ptr [r11 + {exit}], 0",
+    "cmp byte ptr [r11 + {exit}], 0",
     "jne 4b",
     "mov rsp, rax",
+    "push r11",
+    "push rbp",
+    "mov rbp, rsp",
+    ".cfi_remember_state",
+    ".cfi_escape 0x0f, 5, 0x76, 0, 0x06, 0x23, 16",
     "call r10",
-    "mov r11, [rbp - 32]",
+    "pop rbp",
+    ".cfi_restore_state",
+    "pop r11",
     "mov qword ptr [r11 + {guest_fp}], {idle}",
     "mov edx, {returned}",
     "mov rsp, rbp",
@@ -142,6 +179,69 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     ".size precast_enter_direct, . - precast_enter_direct",
+
+    // resume(activation, frame_word, context) -> status: goes on where the guest was left, which is
+    // the crossing that landing.fp is the frame of, or, if `context` is not 0, what a signal
+    // interrupted. `frame_word` is the lower of the two words at the top of the guest's stack.
+    ".hidden precast_resume",
+    ".globl precast_resume",
+    ".type precast_resume, @function",
+    "precast_resume:",
+    ".cfi_startproc",
+    ".cfi_signal_frame",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "push rbx",
+    ".cfi_offset rbx, -24",
+    "mov [rdi + {host_sp}], rsp",
+    "mov qword ptr [rdi + {guest_fp}], 0",
+    "cmp byte ptr [rdi + {exit}], 0",
+    "jne 5f",
+    "mov [rsi], rbp",
+    "test rdx, rdx",
+    "jne 6f",
+    "mov rbx, [rdi + {saved_rbx}]",
+    "mov r12, [rdi + {saved_r12}]",
+    "mov r13, [rdi + {saved_r13}]",
+    "mov r14, [rdi + {saved_r14}]",
+    "mov r15, [rdi + {saved_r15}]",
+    "mov rax, [rdi + {saved_int}]",
+    "movups xmm0, [rdi + {saved_float}]",
+    "mov rsp, [rdi + {landing_fp}]",
+    "mov rbp, rsp",
+    "pop rbp",
+    ".cfi_remember_state",
+    ".cfi_def_cfa rsp, 8",
+    ".cfi_restore rbx",
+    ".cfi_same_value rbp",
+    "ret",
+    ".cfi_restore_state",
+    "6:",
+    "mov rsp, rdx",
+    "mov eax, {sigreturn}",
+    "syscall",
+    "ud2",
+    // Stopped meanwhile: the landing still says where the guest was.
+    "5:",
+    "mov eax, {barred}",
+    "jmp precast_land",
+    ".cfi_endproc",
+    ".size precast_resume, . - precast_resume",
+
+    // What signal handlers divert to when the guest is to go on later: activation in rdi.
+    ".hidden precast_preempt",
+    ".globl precast_preempt",
+    ".type precast_preempt, @function",
+    "precast_preempt:",
+    ".cfi_startproc",
+    "mov rsp, [rdi + {host_sp}]",
+    "mov eax, {preempted}",
+    "jmp precast_land",
+    ".cfi_endproc",
+    ".size precast_preempt, . - precast_preempt",
 
     // What signal handlers divert to: activation in rdi, status TRAPPED.
     ".hidden precast_leave",
@@ -171,11 +271,12 @@ global_asm!(
     ".cfi_endproc",
     ".size precast_trap, . - precast_trap",
 
-    // A crossing from guest to host. `load` leaves the activation in r11.
-    ".macro precast_crossing name, activation, target:vararg",
+    // A crossing from guest to host. The hidden parameter, in rdi, leads to the activation.
+    ".macro precast_crossing name, activation, calls, target:vararg",
     ".hidden \\name",
     ".globl \\name",
     ".type \\name, @function",
+    ".p2align 5",
     "\\name:",
     ".cfi_startproc",
     ".cfi_signal_frame",
@@ -185,13 +286,16 @@ global_asm!(
     "mov rbp, rsp",
     ".cfi_def_cfa_register rbp",
     "mov r11, [rdi + \\activation]",
-    "push r11",
     "mov [r11 + {guest_fp}], rbp",
+    ".if \\calls",
+    "add qword ptr [r11 + {host_calls}], \\calls",
+    ".endif",
     "mov rsp, [r11 + {host_sp}]",
+    "push r11",
     "call \\target",
-    "mov r11, [rbp - 8]",
+    "pop r11",
     "mov qword ptr [r11 + {guest_fp}], 0",
-    "cmp dword ptr [r11 + {exit}], 0",
+    "cmp byte ptr [r11 + {exit}], 0",
     "jne precast_left",
     "mov rsp, rbp",
     "pop rbp",
@@ -201,18 +305,18 @@ global_asm!(
     ".size \\name, . - \\name",
     ".endm",
 
-    "precast_crossing precast_host_registers, {host_activation}, qword ptr [rdi + {call_registers}]",
-    "precast_crossing precast_host_array, {host_activation}, qword ptr [rdi + {call_array}]",
-    "precast_crossing precast_rt_memory_grow, -{activation}, {memory_grow}",
-    "precast_crossing precast_rt_memory_copy, -{activation}, {memory_copy}",
-    "precast_crossing precast_rt_memory_fill, -{activation}, {memory_fill}",
-    "precast_crossing precast_rt_memory_init, -{activation}, {memory_init}",
-    "precast_crossing precast_rt_data_drop, -{activation}, {data_drop}",
-    "precast_crossing precast_rt_table_grow, -{activation}, {table_grow}",
-    "precast_crossing precast_rt_table_fill, -{activation}, {table_fill}",
-    "precast_crossing precast_rt_table_copy, -{activation}, {table_copy}",
-    "precast_crossing precast_rt_table_init, -{activation}, {table_init}",
-    "precast_crossing precast_rt_elem_drop, -{activation}, {elem_drop}",
+    "precast_crossing precast_host_registers, {host_activation}, 1, qword ptr [rdi + {call_registers}]",
+    "precast_crossing precast_host_array, {host_activation}, 1, qword ptr [rdi + {call_array}]",
+    "precast_crossing precast_rt_memory_grow, -{activation}, 0, {memory_grow}",
+    "precast_crossing precast_rt_memory_copy, -{activation}, 0, {memory_copy}",
+    "precast_crossing precast_rt_memory_fill, -{activation}, 0, {memory_fill}",
+    "precast_crossing precast_rt_memory_init, -{activation}, 0, {memory_init}",
+    "precast_crossing precast_rt_data_drop, -{activation}, 0, {data_drop}",
+    "precast_crossing precast_rt_table_grow, -{activation}, 0, {table_grow}",
+    "precast_crossing precast_rt_table_fill, -{activation}, 0, {table_fill}",
+    "precast_crossing precast_rt_table_copy, -{activation}, 0, {table_copy}",
+    "precast_crossing precast_rt_table_init, -{activation}, 0, {table_init}",
+    "precast_crossing precast_rt_elem_drop, -{activation}, 0, {elem_drop}",
 
     // The exit word was not 0 when a crossing came back: activation in r11.
     "precast_left:",
@@ -222,6 +326,15 @@ global_asm!(
     ".cfi_offset rbp, -16",
     "mov qword ptr [r11 + {landing_pc}], 0",
     "mov [r11 + {landing_fp}], rbp",
+    // If the guest is to go on later: what the host function has kept for it, and its result.
+    "mov [r11 + {saved_rbx}], rbx",
+    "mov [r11 + {saved_r12}], r12",
+    "mov [r11 + {saved_r13}], r13",
+    "mov [r11 + {saved_r14}], r14",
+    "mov [r11 + {saved_r15}], r15",
+    "mov [r11 + {saved_int}], rax",
+    "movups [r11 + {saved_float}], xmm0",
+    "mov rdi, r11",
     "mov rsp, [r11 + {host_sp}]",
     "mov eax, {left}",
     "jmp precast_land",
@@ -234,9 +347,20 @@ global_asm!(
     host_sp = const offset_of!(Activation, host_sp),
     guest_fp = const offset_of!(Activation, guest_fp),
     exit = const offset_of!(Activation, exit),
+    host_calls = const offset_of!(Activation, host_calls),
     landing_pc = const offset_of!(Activation, landing) + offset_of!(Landing, pc),
     landing_fp = const offset_of!(Activation, landing) + offset_of!(Landing, fp),
     landing_code = const offset_of!(Activation, landing) + offset_of!(Landing, code),
+    saved_rbx = const SAVED + offset_of!(Saved, rbx),
+    saved_r12 = const SAVED + offset_of!(Saved, r12),
+    saved_r13 = const SAVED + offset_of!(Saved, r13),
+    saved_r14 = const SAVED + offset_of!(Saved, r14),
+    saved_r15 = const SAVED + offset_of!(Saved, r15),
+    saved_int = const SAVED + offset_of!(Saved, int),
+    saved_float = const SAVED + offset_of!(Saved, float),
+    sigreturn = const libc::SYS_rt_sigreturn,
+    preempted = const PREEMPTED,
+    barred = const BARRED,
     host_activation = const offset_of!(HostRecord, activation),
     call_registers = const offset_of!(HostRecord, call_registers),
     call_array = const offset_of!(HostRecord, call_values),
@@ -266,7 +390,9 @@ unsafe extern "C" {
     safe static precast_crossings_end: u8;
     fn precast_enter();
     fn precast_enter_direct();
-    fn precast_leave();
+    fn precast_resume();
+    pub(super) fn precast_preempt();
+    pub(super) fn precast_leave();
     fn precast_trap();
     fn precast_host_registers();
     fn precast_host_array();
@@ -282,32 +408,21 @@ unsafe extern "C" {
     fn precast_rt_elem_drop();
 }
 
-/// What an activation goes back to when an entry ends.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Outer {
-    /// `host_sp` of the entry around this one; anything if there is none.
-    pub(crate) host_sp: usize,
-    /// `guest_fp` of the guest that waits for this entry.
-    pub(crate) guest_fp: usize,
-}
-
-/// Enters the guest. Returns [`RETURNED`], [`TRAPPED`] or [`LEFT`].
+/// Enters the guest. Returns [`RETURNED`], [`TRAPPED`], [`LEFT`], [`BARRED`], or
+/// [`PREEMPTED`] if the activation is resumable.
 ///
 /// # Safety
 ///
-/// `stub` must be an entry stub of a mapped object for the type of the function at `code`, whose
-/// hidden parameter is `context`; `values` must hold its arguments and have room for its results;
-/// `stack_top` must be aligned to 16 bytes and end an accessible stack. The activation must be that
-/// of the store of the function, and current on this thread.
+/// `entry` must be of a function in the activation's store, with an entry stub for its type, both
+/// in mapped objects; `values` must hold its arguments and have room for its results; `stack_top`
+/// must be aligned to 16 bytes and end an accessible guest stack that is not in use above it. The
+/// activation must be current on this thread.
 #[inline(always)]
 pub(crate) unsafe fn enter(
     activation: &Activation,
-    stub: usize,
-    context: usize,
-    code: usize,
-    values: *mut value::Cell,
+    entry: &Entry,
     stack_top: usize,
-    outer: Outer,
+    values: *mut value::Cell,
 ) -> u64 {
     let status;
     // SAFETY: the caller's promise is what the assembly asks for. It keeps rbx and rbp; guest code
@@ -317,13 +432,11 @@ pub(crate) unsafe fn enter(
             "call {enter}",
             enter = sym precast_enter,
             inlateout("rdi") activation as *const Activation => _,
-            inlateout("rsi") stub => _,
-            inlateout("rdx") context => _,
-            inlateout("rcx") code => _,
+            inlateout("rsi") entry.stub => _,
+            inlateout("rdx") entry.context => _,
+            inlateout("rcx") entry.code => _,
             inlateout("r8") values => _,
             inlateout("r9") stack_top => _,
-            inlateout("r10") outer.host_sp => _,
-            inlateout("r11") outer.guest_fp => _,
             lateout("rax") status,
             lateout("r12") _,
             lateout("r13") _,
@@ -386,6 +499,43 @@ pub(crate) unsafe fn enter_direct(
     Returned { status, int, float }
 }
 
+/// Lets a suspended guest go on. Returns as [`enter`] does; a guest that was entered by that leaves
+/// its results where it was told to then.
+///
+/// # Safety
+///
+/// A guest of the activation must have been left with all of its frames in place, by a crossing or
+/// by a signal: then `context` is what [`super::SignalFrame::prepare`] gave, else 0. `stack_top`
+/// must be that of its entry, which was by [`enter`], and not nested. The activation must be current on this thread.
+#[inline(always)]
+pub(crate) unsafe fn resume(activation: &Activation, stack_top: usize, context: usize) -> u64 {
+    let status;
+    // SAFETY: the caller's promise is what the assembly asks for; registers as in `enter`.
+    unsafe {
+        std::arch::asm!(
+            "call {resume}",
+            resume = sym precast_resume,
+            inlateout("rdi") activation as *const Activation => _,
+            inlateout("rsi") stack_top - 16 => _,
+            inlateout("rdx") context => _,
+            lateout("rax") status,
+            lateout("r12") _,
+            lateout("r13") _,
+            lateout("r14") _,
+            lateout("r15") _,
+            clobber_abi("sysv64"),
+        );
+    }
+    status
+}
+
+/// The CPU's time stamp counter.
+#[inline(always)]
+pub(crate) fn cycles() -> u64 {
+    // SAFETY: every x86-64 CPU has it.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
 /// The current stack pointer, about.
 #[inline(always)]
 pub(crate) fn stack_pointer() -> usize {
@@ -444,39 +594,3 @@ pub(crate) fn is_crossing(pc: usize) -> bool {
 pub(crate) const PUSH_FP_LEN: usize = 1;
 /// Offset in a function at which its frame is set up (`push rbp; mov rbp, rsp`).
 pub(crate) const FRAME_READY: usize = 4;
-
-/// The registers of interrupted code, as the signal handler may read and change them.
-pub(crate) struct Context<'a>(&'a mut libc::ucontext_t);
-
-impl<'a> Context<'a> {
-    /// # Safety
-    ///
-    /// `context` must be the third argument of a signal handler that is running.
-    pub(crate) unsafe fn from_raw(context: *mut libc::c_void) -> Context<'a> {
-        // SAFETY: the kernel made it, and it lives until the handler returns.
-        Context(unsafe { &mut *context.cast() })
-    }
-
-    fn register(&self, index: libc::c_int) -> usize {
-        self.0.uc_mcontext.gregs[index as usize] as usize
-    }
-
-    pub(crate) fn pc(&self) -> usize {
-        self.register(libc::REG_RIP)
-    }
-
-    pub(crate) fn fp(&self) -> usize {
-        self.register(libc::REG_RBP)
-    }
-
-    pub(crate) fn sp(&self) -> usize {
-        self.register(libc::REG_RSP)
-    }
-
-    /// Makes the thread go on in the exit path of `activation`.
-    pub(crate) fn divert(&mut self, activation: *const Activation) {
-        let registers = &mut self.0.uc_mcontext.gregs;
-        registers[libc::REG_RIP as usize] = precast_leave as *const () as i64;
-        registers[libc::REG_RDI as usize] = activation as i64;
-    }
-}

@@ -38,12 +38,13 @@ where
     }
 }
 
-/// Runs the closure with arguments from `cells` and leaves the results there.
+/// Runs the closure with arguments from `cells` and leaves the results there. `later` is where they
+/// go if it answers later, null where that is a register.
 ///
 /// # Safety
 ///
 /// As [`HostRecord::run`]; `env` is an `F`; `cells` has as many as parameters and as results.
-unsafe fn run<T, F>(record: *const HostRecord, cells: &mut [Cell])
+unsafe fn run<T, F>(record: *const HostRecord, later: *mut Cell, cells: &mut [Cell])
 where
     T: 'static,
     F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + 'static,
@@ -67,7 +68,7 @@ where
         Ok(())
     };
     // SAFETY: the caller's promise.
-    unsafe { HostRecord::run::<T, ()>(record, body) };
+    unsafe { HostRecord::run::<T, ()>(record, later, body) };
 }
 
 /// # Safety
@@ -82,7 +83,7 @@ where
     unsafe {
         let ty = (*record).ty;
         let len = ty.params().len().max(ty.results().len());
-        run::<T, F>(record, std::slice::from_raw_parts_mut(cells, len));
+        run::<T, F>(record, cells, std::slice::from_raw_parts_mut(cells, len));
     }
 }
 
@@ -138,7 +139,7 @@ macro_rules! registers {
             // parameters than there are cells, and at most one result.
             unsafe {
                 let mut cells = gather((*record).ty, [a, b, c, d, e], [s, t, u, v, w, x, y, z]);
-                run::<T, F>(record, &mut cells);
+                run::<T, F>(record, std::ptr::null_mut(), &mut cells);
                 ($convert)(cells[0].0[0])
             }
         }

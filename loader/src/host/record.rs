@@ -14,13 +14,16 @@ use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use precast_abi::instance::{FuncRef, MemoryDef};
 
-use crate::activation::{Activation, Pending};
+use crate::activation::{Activation, Pending, Waiting};
 use crate::arch;
-use crate::error::Error;
+use crate::entry;
+use crate::error::{Error, UseError};
 use crate::store::{StoreCore, StoreMut};
+use crate::suspend::Suspend;
 use crate::types::FuncType;
 use crate::value::Cell;
 use crate::window::Window;
@@ -146,7 +149,8 @@ pub(crate) fn host_record(func_ref: &FuncRef) -> Option<NonNull<HostRecord>> {
 
 impl HostRecord {
     /// Runs the body of a host function: with its store, and with panics and errors kept for
-    /// whoever called the guest. `None` where there are no results, because it failed.
+    /// whoever called the guest. `None` where there are no results, because it failed. `cells` is
+    /// where the results go, null where they travel in registers.
     ///
     /// # Safety
     ///
@@ -154,6 +158,7 @@ impl HostRecord {
     /// or by a host that has the store exclusively.
     pub(crate) unsafe fn run<T: 'static, R>(
         this: *const HostRecord,
+        cells: *mut Cell,
         body: impl FnOnce(StoreMut<'_, T>, &HostRecord) -> Result<R, Error>,
     ) -> Option<R> {
         // SAFETY: the caller vouches for the record, which its store keeps alive.
@@ -164,11 +169,24 @@ impl HostRecord {
         let store = unsafe { StoreMut::<T>::from_core(activation.core()) };
         let pending = match catch_unwind(AssertUnwindSafe(|| body(store, record))) {
             Ok(Ok(results)) => return Some(results),
+            Ok(Err(Error::Suspend(note))) => record.suspend(activation, cells, note),
             Ok(Err(error)) => Pending::Error(error),
             Err(payload) => Pending::Panic(payload),
         };
         activation.fail(pending);
         None
+    }
+
+    /// What is to be done for a function that will answer later.
+    #[cold]
+    fn suspend(&self, activation: &Activation, cells: *mut Cell, note: Suspend) -> Pending {
+        let called_by_guest = activation.guest_fp.load(Ordering::Relaxed) & 1 == 0;
+        if called_by_guest && activation.depth() == 0 && activation.is_resumable() {
+            let ty = self.ty;
+            Pending::Suspend(Waiting { ty, cells, note })
+        } else {
+            Pending::Error(UseError::CannotSuspend.into())
+        }
     }
 
     /// Calls it from the host, without any guest between.
@@ -185,11 +203,12 @@ impl HostRecord {
         // SAFETY: the caller's promise is what `call_values` asks for.
         unsafe { (this.as_ref().call_values)(this.as_ptr(), values) };
         // SAFETY: the store lives; the function has returned and holds nothing of it.
-        let activation = unsafe { &*Arc::as_ptr(&(*core.as_ptr()).activation) };
+        let activation = unsafe { entry::activation(core) };
         match activation.take_pending() {
             None => Ok(()),
             Some(Pending::Error(error)) => Err(error),
             Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
+            Some(Pending::Suspend(_)) => Err(UseError::CannotSuspend.into()),
             Some(Pending::Trap(code)) => {
                 Err(crate::trap::Trap::new(code, Default::default()).into())
             }

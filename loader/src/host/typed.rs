@@ -91,7 +91,7 @@ macro_rules! closures {
                 {
                     // SAFETY: as this function's own.
                     let results = unsafe {
-                        HostRecord::run::<T, _>(record, |store, record| {
+                        HostRecord::run::<T, _>(record, std::ptr::null_mut(), |store, record| {
                             // SAFETY: `env` was made of this closure below, and is kept.
                             let closure = &*record.env.cast::<Closure>();
                             let core = std::ptr::NonNull::from(store.core());
@@ -121,7 +121,7 @@ macro_rules! closures {
                 {
                     // SAFETY: as this function's own.
                     unsafe {
-                        HostRecord::run::<T, _>(record, |store, record| {
+                        HostRecord::run::<T, _>(record, values, |store, record| {
                             // SAFETY: `env` was made of this closure below, and is kept.
                             let closure = &*record.env.cast::<Closure>();
                             let core = std::ptr::NonNull::from(store.core());

@@ -3,13 +3,14 @@
 //! An array has one entry per element of its table and one more, for indices past the end. Each
 //! entry is the distance from the start of the array to what it stands for: a function, an import
 //! thunk, or the stub of the trap that calling this element is. Only the entry past the end goes
-//! to the stub for undefined elements, so arrays that follow each other can be told apart.
+//! to the stub for undefined elements. An array that calls of several types share has a type
+//! number for each entry behind them.
 
 use super::error::{Damage, Fault, Part};
 use super::header::require;
 use super::verify::Check;
 use precast_abi::NONE;
-use precast_abi::object::{TableRecord, TypeRecord};
+use precast_abi::object::{CodeTableRecord, TypeRecord};
 use precast_abi::trap::TrapCode;
 use precast_abi::types::ValType;
 
@@ -22,70 +23,82 @@ enum Target {
     Thunk,
     /// A trap.
     Trap,
-    /// The trap that ends an array.
+    /// The trap of an index past the end.
     End,
 }
 
 impl Check<'_> {
-    /// Every entry leads to the start of a function, to a trap stub, or to code outside of
-    /// functions (thunks, which have no records); all functions in an array are of one type; each
-    /// array is as long as an immutable table.
+    /// The arrays fill their room without gaps, in their order. Every entry leads to the start of
+    /// a function, to a trap stub, or to code outside of functions (thunks, which have no
+    /// records); functions are of the array's type, or of the type that their number says.
     pub(super) fn code_tables(&mut self) {
-        let tables = self.metadata.code_tables();
-        let Some(tables) = self.note(tables) else {
+        let header = self.metadata.header();
+        let Some(bytes) = self.note(self.metadata.code_tables()) else {
             return;
         };
-        let (entries, rest) = tables.as_chunks::<4>();
+        let mut end = 0;
+        for index in 0..header.code_table_records.len {
+            let Some((array, entries)) = self.note(self.metadata.code_table(index)) else {
+                return;
+            };
+            let follows = u64::from(array.offset) == end;
+            self.note(require(
+                follows,
+                Damage::at(Part::CodeTable, index, Fault::Unordered),
+            ));
+            end = u64::from(array.offset)
+                + CodeTableRecord::size(entries.into(), array.type_index == NONE);
+            let bytes = &bytes[array.offset as usize..];
+            self.note(self.array(index, &array, entries, bytes));
+            self.report.code_table_entries += u64::from(entries);
+        }
         self.note(require(
-            rest.is_empty(),
+            end == u64::from(header.code_tables.len),
             Damage::of(Part::CodeTables, Fault::BadSize),
         ));
-        let entries: Vec<i32> = entries
-            .iter()
-            .map(|entry| i32::from_le_bytes(*entry))
-            .collect();
-        let mut start = 0;
-        while start < entries.len() {
-            match self.array(&entries, start) {
-                Ok(end) => start = end,
-                Err(damage) => {
-                    self.note::<()>(Err(damage));
-                    return;
-                }
-            }
-        }
-        self.report.code_table_entries += entries.len() as u64;
     }
 
-    /// Checks the array that starts at this entry; says where the next one starts.
-    fn array(&self, entries: &[i32], start: usize) -> Result<usize, Damage> {
-        let mut ty: Option<u32> = None;
-        for (index, &entry) in (start..).zip(&entries[start..]) {
-            let damage = |fault| Damage::at(Part::CodeTable, index as u32, fault);
-            match self
-                .target(start, entry)
-                .ok_or(damage(Fault::OutsideText))?
-            {
-                Target::End => {
-                    let len = (index - start) as u64;
-                    require(self.is_table_len(len), damage(Fault::BadSize))?;
-                    return Ok(index + 1);
+    /// Checks an array of so many entries at the start of `bytes`.
+    fn array(
+        &self,
+        index: u32,
+        array: &CodeTableRecord,
+        entries: u32,
+        bytes: &[u8],
+    ) -> Result<(), Damage> {
+        let damage = |fault| Damage::at(Part::CodeTable, index, fault);
+        let (targets, rest) = bytes.split_at(4 * entries as usize);
+        let (targets, _) = targets.as_chunks::<4>();
+        let (numbers, _) = rest.as_chunks::<2>();
+        for (position, target) in (1..).zip(targets) {
+            let target = self
+                .target(array, i32::from_le_bytes(*target))
+                .ok_or(damage(Fault::OutsideText))?;
+            let is_end = position == entries;
+            require((target == Target::End) == is_end, damage(Fault::BadValue))?;
+            let ty = match array.type_index {
+                NONE => {
+                    let number = numbers.get(position as usize - 1).copied();
+                    let number = u16::from_le_bytes(number.unwrap_or_default());
+                    u32::from(number).checked_sub(1)
                 }
-                Target::Function(other) => {
-                    let same = ty.is_none_or(|ty| self.same_type(ty, other));
-                    require(same, damage(Fault::BadType))?;
-                    ty = Some(other);
-                }
-                Target::Thunk | Target::Trap => {}
-            }
+                ty => Some(ty),
+            };
+            let fits = match (target, ty) {
+                (Target::Function(found), Some(ty)) => self.same_type(found, ty),
+                (Target::Thunk, ty) => ty.is_some_and(|ty| self.metadata.ty(ty).is_ok()),
+                (Target::Trap | Target::End, ty) => array.type_index != NONE || ty.is_none(),
+                (Target::Function(_), None) => false,
+            };
+            require(fits, damage(Fault::BadType))?;
         }
-        Err(Damage::of(Part::CodeTables, Fault::Missing))
+        Ok(())
     }
 
-    fn target(&self, start: usize, entry: i32) -> Option<Target> {
+    fn target(&self, array: &CodeTableRecord, entry: i32) -> Option<Target> {
         let header = self.metadata.header();
-        let array = self.metadata_address + u64::from(header.code_tables.offset) + 4 * start as u64;
-        let address = array.checked_add_signed(entry.into())?;
+        let start = u64::from(header.code_tables.offset) + u64::from(array.offset);
+        let address = (self.metadata_address + start).checked_add_signed(entry.into())?;
         let offset = address
             .checked_sub(header.text.address)
             .filter(|at| *at < header.text.size)?;
@@ -103,12 +116,6 @@ impl Check<'_> {
             Some(_) => None,
             None => (header.imported_functions > 0).then_some(Target::Thunk),
         }
-    }
-
-    fn is_table_len(&self, len: u64) -> bool {
-        (0..self.metadata.header().tables.len)
-            .filter_map(|index| self.metadata.table(index).ok())
-            .any(|table| table.flags & TableRecord::IMMUTABLE != 0 && table.min == len)
     }
 
     /// Whether two types have equal parameters and results.

@@ -33,7 +33,7 @@ pub(crate) fn check(bytes: &[u8], elf: &Elf) -> Result<ObjectHeader, OpenError> 
     check_counts(&header)?;
     check_layout(&header)?;
     check_entry_points(&header)?;
-    if header.reserved != 0 || header.layout.reserved != 0 {
+    if header.flags & !ObjectHeader::FUEL != 0 {
         return Err(Damage::of(Part::Metadata, Fault::NotZero).into());
     }
     Ok(header)
@@ -141,6 +141,7 @@ fn check_lists(header: &ObjectHeader) -> Result<(), Damage> {
         (header.types, of::<TypeRecord>(), Part::Types),
         (header.val_types, of::<ValType>(), Part::ValTypes),
         (header.functions, of::<FunctionRecord>(), Part::Functions),
+        (header.func_refs, of::<u32>(), Part::FuncRefs),
         (header.tables, of::<TableRecord>(), Part::Tables),
         (header.memories, of::<MemoryRecord>(), Part::Memories),
         (header.globals, of::<GlobalRecord>(), Part::Globals),
@@ -156,6 +157,11 @@ fn check_lists(header: &ObjectHeader) -> Result<(), Damage> {
         (header.strings, of::<u8>(), Part::Strings),
         (header.module_name, of::<u8>(), Part::ModuleName),
         (header.producer, of::<u8>(), Part::Producer),
+        (
+            header.code_table_records,
+            of::<CodeTableRecord>(),
+            Part::CodeTableRecords,
+        ),
         // The code tables are arrays of 32-bit offsets, given in bytes.
         (header.code_tables, (1, 4), Part::CodeTables),
     ];
@@ -206,23 +212,38 @@ fn check_counts(header: &ObjectHeader) -> Result<(), Damage> {
 fn check_layout(header: &ObjectHeader) -> Result<(), Damage> {
     let layout = &header.layout;
     let sound = (InstanceHeader::SIZE..=MAX_INSTANCE_DATA).contains(&layout.size)
-        && layout.size.is_multiple_of(16);
+        && layout.size.is_multiple_of(16)
+        && (InstanceHeader::SIZE..=layout.size).contains(&layout.mutable)
+        && layout.mutable.is_multiple_of(16);
     require(sound, Damage::of(Part::Layout, Fault::BadSize))?;
     let regions = [
         (layout.globals, u64::from(header.globals_image.len), 16),
-        (layout.type_ids, u64::from(header.types.len) * 4, 4),
         (layout.data_dropped, u64::from(header.data.len), 1),
         (layout.elem_dropped, u64::from(header.elements.len), 1),
     ];
     for (distance, len, align) in regions {
-        let fits = len == 0 || is_region(layout, distance, len, align);
+        let fits = len == 0 || is_mutable(layout, distance, len, align);
         require(fits, Damage::of(Part::Layout, Fault::OutOfBounds))?;
     }
-    Ok(())
+    let ids = u64::from(header.types.len) * 4;
+    let fits = ids == 0 || is_constant(layout, layout.type_ids, ids, 4);
+    require(fits, Damage::of(Part::Layout, Fault::OutOfBounds))
+}
+
+/// Whether `len` bytes at `distance` lie in the part of the instance data that may change, and
+/// below the header.
+pub(crate) fn is_mutable(layout: &InstanceLayout, distance: u32, len: u64, align: u32) -> bool {
+    is_region(layout, distance, len, align) && distance <= layout.mutable
+}
+
+/// Whether `len` bytes at `distance` lie in the part of the instance data that stays as it is.
+pub(crate) fn is_constant(layout: &InstanceLayout, distance: u32, len: u64, align: u32) -> bool {
+    is_region(layout, distance, len, align)
+        && u64::from(distance) - len >= u64::from(layout.mutable)
 }
 
 /// Whether `len` bytes at `distance` lie within the instance data and below its header.
-pub(crate) fn is_region(layout: &InstanceLayout, distance: u32, len: u64, align: u32) -> bool {
+fn is_region(layout: &InstanceLayout, distance: u32, len: u64, align: u32) -> bool {
     distance <= layout.size
         && len <= u64::from(distance)
         && u64::from(distance) - len >= u64::from(InstanceHeader::SIZE)

@@ -1,10 +1,10 @@
 //! The metadata of an object, read in place: each record is checked where it is used.
 
 use super::error::{Damage, Fault, Part};
-use super::header::{is_entry, is_region, require};
+use super::header::{is_constant, is_entry, is_mutable, require};
 use super::record::{Record, read};
 use precast_abi::NONE;
-use precast_abi::instance::InstanceHeader;
+use precast_abi::instance::{GUARD_RESERVATION, InstanceHeader, OFFSET_GUARD};
 use precast_abi::object::*;
 use precast_abi::types::{HeapType, Kind, ValType};
 
@@ -90,6 +90,26 @@ impl<'a> Metadata<'a> {
         self.span(self.header.code_tables, Part::CodeTables, None)
     }
 
+    /// Code table `index`, and how many entries it has: one more than its table has elements.
+    pub fn code_table(&self, index: u32) -> Result<(CodeTableRecord, u32), Damage> {
+        let list = self.header.code_table_records;
+        let array: CodeTableRecord = self.record(list, index, Part::CodeTable)?;
+        let damage = |fault| Damage::at(Part::CodeTable, index, fault);
+        let table = self.table(array.table)?;
+        let immutable = table.flags & TableRecord::IMMUTABLE != 0;
+        require(immutable, damage(Fault::Contradiction))?;
+        let known = array.type_index == NONE || array.type_index < self.header.types.len;
+        require(known, damage(Fault::BadIndex))?;
+        let entries = table.min.saturating_add(1);
+        let shared = array.type_index == NONE;
+        // Beyond 32 bits it does not fit anyway.
+        let size = CodeTableRecord::size(entries.min(1 << 33), shared);
+        let inside = u64::from(array.offset) + size <= u64::from(self.header.code_tables.len);
+        require(inside, damage(Fault::OutOfBounds))?;
+        require(array.offset.is_multiple_of(4), damage(Fault::Misaligned))?;
+        Ok((array, entries as u32))
+    }
+
     /// Value type `index` of the pool that types refer to.
     pub fn val_type(&self, index: u32) -> Result<ValType, Damage> {
         let ty = self.record(self.header.val_types, index, Part::ValType)?;
@@ -156,7 +176,7 @@ impl<'a> Metadata<'a> {
         )?;
         if index < self.header.imported_functions {
             require(
-                self.is_region(function.import_slot, 16, 8),
+                self.is_constant(function.import_slot, 16, 8),
                 damage(Fault::OutOfBounds),
             )?;
             require(function.text_offset == NONE, damage(Fault::Contradiction))?;
@@ -166,9 +186,20 @@ impl<'a> Metadata<'a> {
             require(function.text_size > 0, damage(Fault::BadSize))?;
             require(function.import_slot == NONE, damage(Fault::Contradiction))?;
         }
-        let func_ref = function.func_ref == NONE || self.is_region(function.func_ref, 32, 16);
+        let func_ref = function.func_ref == NONE || self.is_constant(function.func_ref, 32, 16);
         require(func_ref, damage(Fault::OutOfBounds))?;
         Ok(function)
+    }
+
+    /// Entry `entry` of the list of functions that can be referred to: index and record. The
+    /// record has a `func_ref`.
+    pub fn func_ref(&self, entry: u32) -> Result<(u32, FunctionRecord), Damage> {
+        let index = self.record(self.header.func_refs, entry, Part::FuncRef)?;
+        let damage = |fault| Damage::at(Part::FuncRef, entry, fault);
+        require(index < self.header.functions.len, damage(Fault::BadIndex))?;
+        let function = self.function(index)?;
+        require(function.func_ref != NONE, damage(Fault::Contradiction))?;
+        Ok((index, function))
     }
 
     /// Name of function `index`; may be empty.
@@ -190,9 +221,9 @@ impl<'a> Metadata<'a> {
         let immutable = table.flags & TableRecord::IMMUTABLE != 0;
         let placed = match (imported, immutable) {
             (true, true) => false,
-            (true, false) => self.is_region(table.def, 8, 8),
+            (true, false) => self.is_constant(table.def, 8, 8),
             (false, true) => table.def == NONE,
-            (false, false) => self.is_region(table.def, 16, 8),
+            (false, false) => self.is_mutable(table.def, 16, 8),
         };
         require(placed, damage(Fault::OutOfBounds))?;
         let room = table.storage == NONE || !imported && !immutable && self.has_room(&table);
@@ -203,7 +234,7 @@ impl<'a> Metadata<'a> {
     fn has_room(&self, table: &TableRecord) -> bool {
         let size = if table.elem.is_func_ref() { 32 } else { 8 };
         let bytes = table.min.checked_mul(size);
-        bytes.is_some_and(|bytes| self.is_region(table.storage, bytes, size.min(16) as u32))
+        bytes.is_some_and(|bytes| self.is_mutable(table.storage, bytes, size.min(16) as u32))
     }
 
     /// Memory `index`, imported or defined.
@@ -217,13 +248,13 @@ impl<'a> Metadata<'a> {
         require(ordered, damage(Fault::Unordered))?;
         let imported = index < self.header.imported_memories;
         let placed = match (imported, index) {
-            (true, _) => self.is_region(memory.def, 8, 8),
+            (true, _) => self.is_constant(memory.def, 8, 8),
             (false, 0) => memory.def == InstanceHeader::MEMORY0,
-            (false, _) => self.is_region(memory.def, 16, 8),
+            (false, _) => self.is_mutable(memory.def, 16, 8),
         };
         require(placed, damage(Fault::OutOfBounds))?;
         require(
-            has_sound_reservation(&memory, index),
+            has_sound_reservation(&memory, imported, index),
             damage(Fault::BadSize),
         )?;
         Ok(memory)
@@ -234,15 +265,12 @@ impl<'a> Metadata<'a> {
         let global: GlobalRecord = self.record(self.header.globals, index, Part::Global)?;
         let damage = |fault| Damage::at(Part::Global, index, fault);
         require(self.is_val_type(global.ty), damage(Fault::BadType))?;
-        let size = match global.ty.kind() {
-            _ if index < self.header.imported_globals => 8,
-            Some(Kind::V128) => 16,
-            _ => 8,
+        let placed = match global.ty.kind() {
+            _ if index < self.header.imported_globals => self.is_constant(global.cell, 8, 8),
+            Some(Kind::V128) => self.is_mutable(global.cell, 16, 16),
+            _ => self.is_mutable(global.cell, 8, 8),
         };
-        require(
-            self.is_region(global.cell, size, size as u32),
-            damage(Fault::OutOfBounds),
-        )?;
+        require(placed, damage(Fault::OutOfBounds))?;
         Ok(global)
     }
 
@@ -298,7 +326,7 @@ impl<'a> Metadata<'a> {
             require(inside, damage(Fault::OutOfBounds))?;
         } else {
             let placed =
-                element.len == 0 || self.is_region(element.values, u64::from(element.len) * 8, 8);
+                element.len == 0 || self.is_mutable(element.values, u64::from(element.len) * 8, 8);
             require(placed, damage(Fault::OutOfBounds))?;
         }
         Ok(element)
@@ -358,8 +386,12 @@ impl<'a> Metadata<'a> {
         Ok((name, self.bytes(custom.bytes, Part::Custom, index)?))
     }
 
-    fn is_region(&self, distance: u32, len: u64, align: u32) -> bool {
-        is_region(&self.header.layout, distance, len, align)
+    fn is_mutable(&self, distance: u32, len: u64, align: u32) -> bool {
+        is_mutable(&self.header.layout, distance, len, align)
+    }
+
+    fn is_constant(&self, distance: u32, len: u64, align: u32) -> bool {
+        is_constant(&self.header.layout, distance, len, align)
     }
 }
 
@@ -371,19 +403,30 @@ pub(crate) fn initial_bytes(memory: &MemoryRecord) -> Option<u64> {
         .filter(|bytes| bytes >> memory.page_size_log2 == memory.min)
 }
 
-/// A reservation holds the whole of what a 32-bit memory can become up to its own size, is made
-/// of pages, and leaves room in the address space. Only memory 0 can have one: only its base
-/// is known to generated code.
-fn has_sound_reservation(memory: &MemoryRecord, index: u32) -> bool {
-    if memory.reservation == 0 {
-        return memory.guard <= 1 << 46;
-    }
+/// A reservation holds every index of 32 bits, and the guard every constant offset: where code
+/// does not check, nothing else may be in its reach. Both are made of pages, and leave room in the
+/// address space. Only memory 0 can have them: only its base is known to generated code.
+///
+/// So is a capacity, of a memory whose every access is checked.
+fn has_sound_reservation(memory: &MemoryRecord, imported: bool, index: u32) -> bool {
     let page = crate::sys::SMALLEST_PAGE as u64;
-    index == 0
+    let first = index == 0 && !imported;
+    let least = initial_bytes(memory);
+    let sound_capacity = memory.capacity == 0
+        || first
+            && memory.reservation == 0
+            && memory.capacity <= 1 << 46
+            && memory.capacity.is_multiple_of(page)
+            && least.is_some_and(|bytes| bytes <= memory.capacity);
+    if memory.reservation == 0 {
+        return memory.guard == 0 && sound_capacity;
+    }
+    first
+        && sound_capacity
         && memory.flags & MemoryRecord::INDEX64 == 0
-        && memory.reservation <= 1 << 46
-        && memory.guard <= 1 << 46
+        && (GUARD_RESERVATION..=1 << 46).contains(&memory.reservation)
+        && (OFFSET_GUARD..=1 << 46).contains(&memory.guard)
         && memory.reservation.is_multiple_of(page)
         && memory.guard.is_multiple_of(page)
-        && initial_bytes(memory).is_some_and(|bytes| bytes <= memory.reservation)
+        && least.is_some_and(|bytes| bytes <= memory.reservation)
 }

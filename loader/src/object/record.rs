@@ -113,17 +113,18 @@ records! {
     Span { offset: u32, len: u32, }
     Segment { file_offset: u64, address: u64, size: u64, }
     InstanceLayout {
-        size: u32, globals: u32, type_ids: u32, data_dropped: u32, elem_dropped: u32, reserved: u32,
+        size: u32, globals: u32, type_ids: u32, data_dropped: u32, elem_dropped: u32, mutable: u32,
     }
     ObjectHeader {
         magic: [u8; 8], version: Version, header_size: u32, arch: u16, os: u16, metadata_size: u32,
         cpu_features: u64, text: Segment, image: Segment, layout: InstanceLayout, init: u32,
         imported_functions: u32, imported_tables: u32, imported_memories: u32,
-        imported_globals: u32, types: Span, val_types: Span, functions: Span, tables: Span,
+        imported_globals: u32, types: Span, val_types: Span, functions: Span, func_refs: Span, tables: Span,
         memories: Span, globals: Span, imports: Span, exports: Span, elements: Span, data: Span,
         image_runs: Span, trap_offsets: Span, trap_codes: Span, customs: Span,
         globals_image: Span, strings: Span, module_name: Span, producer: Span, code_tables: Span,
-        source_hash: [u8; 32], trap_stubs: [u32; 16], reserved: u32,
+        code_table_records: Span,
+        source_hash: [u8; 32], trap_stubs: [u32; 16], flags: u32,
     }
     TypeRecord { first: u32, params: u32, results: u32, enter_stub: u32, host_stub: u32, }
     FunctionRecord {
@@ -131,9 +132,10 @@ records! {
         name: Span, addr_map: Span,
     }
     TableRecord { min: u64, max: u64, elem: ValType, flags: u32, def: u32, storage: u32, }
+    CodeTableRecord { table: u32, type_index: u32, offset: u32, }
     MemoryRecord {
         min: u64, max: u64, flags: u32, page_size_log2: u32, def: u32, reserved: u32,
-        reservation: u64, guard: u64,
+        reservation: u64, guard: u64, capacity: u64,
     }
     GlobalRecord { ty: ValType, mutable: u32, cell: u32, }
     ImportRecord { module: Span, name: Span, kind: u32, index: u32, }

@@ -71,9 +71,9 @@ fn metadata() -> (ObjectHeader, Section) {
     let imported = FunctionRecord {
         text_offset: NONE,
         text_size: 0,
-        import_slot: 160,
+        import_slot: 224,
         addr_map: Span::default(),
-        ..function(0, 192, Span::default())
+        ..function(0, 256, Span::default())
     };
     let types = [TypeRecord {
         first: 0,
@@ -91,14 +91,15 @@ fn metadata() -> (ObjectHeader, Section) {
         reserved: 0,
         reservation: 1 << 32,
         guard: 1 << 31,
+        capacity: 0,
     };
     let table = TableRecord {
         min: 1,
         max: 0,
         elem: ValType::FUNCREF,
         flags: 0,
-        def: 224,
-        storage: 272,
+        def: 160,
+        storage: 192,
     };
     let concrete = ValType::reference(true, HeapType::Concrete(0));
     let indices = section.list(&[1u32, NONE]);
@@ -156,10 +157,10 @@ fn metadata() -> (ObjectHeader, Section) {
         layout: InstanceLayout {
             size: 320,
             globals: 144,
-            type_ids: 280,
-            data_dropped: 300,
-            elem_dropped: 301,
-            reserved: 0,
+            type_ids: 264,
+            data_dropped: 200,
+            elem_dropped: 201,
+            mutable: 208,
         },
         init: NONE,
         imported_functions: 1,
@@ -169,6 +170,7 @@ fn metadata() -> (ObjectHeader, Section) {
         types: section.list(&types),
         val_types: section.list(&[ValType::I32, ValType::I32]),
         functions: section.list(&[imported, function(0, NONE, name), function(8, NONE, name)]),
+        func_refs: section.list(&[0u32]),
         tables: section.list(&[table]),
         memories: section.list(&[memory]),
         globals: section.list(&[GlobalRecord {
@@ -189,9 +191,10 @@ fn metadata() -> (ObjectHeader, Section) {
         module_name: section.text("sample"),
         producer: section.text("by hand"),
         code_tables: Span::default(),
+        code_table_records: Span::default(),
         source_hash: [1; 32],
         trap_stubs: [16; 16],
-        reserved: 0,
+        flags: 0,
     };
     let size = section.bytes.len() as u32;
     (

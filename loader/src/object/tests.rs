@@ -153,18 +153,32 @@ fn lies_in_the_header_are_found() {
     check(Part::Layout, Fault::BadSize, |header| {
         header.layout.size = 1 << 31
     });
+    check(Part::Layout, Fault::BadSize, |header| {
+        header.layout.mutable = 336
+    });
+    check(Part::Layout, Fault::BadSize, |header| {
+        header.layout.mutable = 112
+    });
     check(Part::Layout, Fault::OutOfBounds, |header| {
         header.layout.globals = 128
     });
-    check(Part::Metadata, Fault::NotZero, |header| header.reserved = 1);
+    // What changes lies in the part that may change, and nothing else does.
+    check(Part::Layout, Fault::OutOfBounds, |header| {
+        header.layout.mutable = 192
+    });
+    check(Part::Layout, Fault::OutOfBounds, |header| {
+        header.layout.mutable = 272
+    });
+    check(Part::Metadata, Fault::NotZero, |header| header.flags = 2);
 }
 
 #[test]
 fn lists_out_of_bounds_are_found() {
     type Field = fn(&mut ObjectHeader) -> &mut Span;
-    let fields: [(Field, Part); 12] = [
+    let fields: [(Field, Part); 13] = [
         (|header| &mut header.types, Part::Types),
         (|header| &mut header.functions, Part::Functions),
+        (|header| &mut header.func_refs, Part::FuncRefs),
         (|header| &mut header.tables, Part::Tables),
         (|header| &mut header.memories, Part::Memories),
         (|header| &mut header.globals, Part::Globals),
@@ -233,8 +247,18 @@ fn the_full_check_finds_what_opening_does_not() {
             len: 2,
         };
     });
+    finds(Part::FuncRefs, Fault::BadCount, |header| {
+        header.functions.offset += 36;
+        header.functions.len = 2;
+    });
+    finds(Part::FuncRef, Fault::BadIndex, |header| {
+        header.func_refs.len = 0;
+    });
+    finds(Part::Function, Fault::OutOfBounds, |header| {
+        header.layout.mutable = 240;
+    });
     finds(Part::Region, Fault::Overlaps, |header| {
-        header.layout.type_ids = 272
+        header.layout.type_ids = 240
     });
     finds(Part::Global, Fault::OutOfBounds, |header| {
         header.layout.globals = 160

@@ -48,6 +48,7 @@ impl ObjectView<'_> {
         check.strings();
         check.types();
         check.functions();
+        check.func_refs();
         check.entry_points();
         check.tables_memories_globals();
         check.imports();
@@ -140,6 +141,36 @@ impl<'a> Check<'a> {
                 return;
             }
         }
+    }
+
+    /// The list names each function that has a record in the instance data, in their order.
+    fn func_refs(&mut self) {
+        let metadata = self.metadata;
+        let header = metadata.header();
+        self.report.records += u64::from(header.func_refs.len);
+        let mut next = 0;
+        for index in 0..header.functions.len {
+            let Ok(function) = metadata.function(index) else {
+                continue;
+            };
+            if function.func_ref == NONE {
+                continue;
+            }
+            let listed = metadata.func_ref(next).map(|(listed, _)| listed);
+            let Some(listed) = self.note(listed) else {
+                return;
+            };
+            let same = listed == index;
+            self.note(require(
+                same,
+                Damage::at(Part::FuncRef, next, Fault::Contradiction),
+            ));
+            next += 1;
+        }
+        self.note(require(
+            next == header.func_refs.len,
+            Damage::of(Part::FuncRefs, Fault::BadCount),
+        ));
     }
 
     fn address_map(&mut self, index: u32, function: &FunctionRecord) {

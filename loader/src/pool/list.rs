@@ -77,7 +77,8 @@ impl List {
     #[cold]
     pub(crate) fn take_any(&self) -> Option<u32> {
         let own = self.own();
-        (0..self.shards.len()).find_map(|step| self.take_from((own + step) & (self.shards.len() - 1)))
+        (0..self.shards.len())
+            .find_map(|step| self.take_from((own + step) & (self.shards.len() - 1)))
     }
 
     #[inline]
@@ -111,7 +112,9 @@ impl List {
             if seen == CLOSED {
                 return false;
             }
-            self.links[place as usize].0.store(seen as u32, Ordering::Relaxed);
+            self.links[place as usize]
+                .0
+                .store(seen as u32, Ordering::Relaxed);
             let new = next_count(seen) | u64::from(place + 1);
             match head.compare_exchange_weak(seen, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return true,
@@ -138,7 +141,7 @@ impl List {
 
 /// The count of changes after that of `head`. Never all ones, which would look like [`CLOSED`].
 fn next_count(head: u64) -> u64 {
-    ((head >> 32) + 1) % u64::from(u32::MAX) << 32
+    (((head >> 32) + 1) % u64::from(u32::MAX)) << 32
 }
 
 #[cfg(test)]
@@ -153,7 +156,10 @@ mod tests {
     fn what_was_given_last_is_taken_first() {
         let list = List::new(4, &links(3));
         assert!((0..3).all(|place| list.give(place)));
-        assert_eq!([(); 4].map(|()| list.take()), [Some(2), Some(1), Some(0), None]);
+        assert_eq!(
+            [(); 4].map(|()| list.take()),
+            [Some(2), Some(1), Some(0), None]
+        );
     }
 
     #[test]
@@ -178,7 +184,9 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..50_000 {
-                        let Some(place) = list.take_any() else { continue };
+                        let Some(place) = list.take_any() else {
+                            continue;
+                        };
                         let users = &users[place as usize];
                         assert_eq!(users.fetch_add(1, Ordering::SeqCst), 0);
                         users.fetch_sub(1, Ordering::SeqCst);

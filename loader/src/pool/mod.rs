@@ -71,6 +71,7 @@ pub struct PoolBuilder {
     stack_size: usize,
     instance_data: usize,
     limits: Limits,
+    fuel: u64,
     keep_resident: usize,
     strategy: ResetStrategy,
     verify: bool,
@@ -87,6 +88,7 @@ impl Default for PoolBuilder {
                 instances: 16,
                 ..Limits::default()
             },
+            fuel: StoreOptions::default().fuel,
             keep_resident: 256 << 10,
             strategy: ResetStrategy::Auto,
             verify: false,
@@ -131,6 +133,13 @@ impl PoolBuilder {
     /// The most table elements that a sandbox may have. Ten million by default.
     pub fn max_table_elements(mut self, elements: u64) -> Self {
         self.limits.table_elements = elements;
+        self
+    }
+
+    /// How much a sandbox may execute, where its module was compiled to count that. See
+    /// [`StoreOptions::fuel`].
+    pub fn fuel(mut self, fuel: u64) -> Self {
+        self.fuel = fuel;
         self
     }
 
@@ -187,6 +196,7 @@ impl PoolBuilder {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             store_options: StoreOptions {
                 limits: self.limits,
+                fuel: self.fuel,
                 stack_size,
                 ..StoreOptions::default()
             },
@@ -370,7 +380,10 @@ impl<T: 'static> Pool<T> {
     pub fn stats(&self) -> PoolStats {
         let pool = &self.handle.0;
         let sum = |count: fn(&PlaceCell<T>) -> &AtomicU64| -> u64 {
-            pool.places.iter().map(|place| count(place).load(Ordering::Relaxed)).sum()
+            pool.places
+                .iter()
+                .map(|place| count(place).load(Ordering::Relaxed))
+                .sum()
         };
         let lost = pool.counts.lost.load(Ordering::Relaxed) as usize;
         let live = sum(|place| &place.live) as usize;

@@ -145,8 +145,8 @@ impl Reset {
     pub(super) fn new(core: &StoreCore, module: &Module) -> Result<Reset, Error> {
         let instance = &core.instances[0];
         let region = &instance.slot.region;
-        let size = module.metadata().header().layout.size as usize;
-        // SAFETY: the instance data ends at the base; no guest runs.
+        let size = module.metadata().header().layout.mutable as usize;
+        // SAFETY: the part of the instance data that may change ends at the base; no guest runs.
         let pristine = unsafe { bytes(region.base - size, size) }.into();
         let own = core.memories.first().filter(|memory| memory.is_in_slot());
         let len = own.map_or(0, |memory| memory.def().len.max(memory.committed) as usize);
@@ -300,7 +300,9 @@ impl Reset {
         let mut runs = Vec::new();
         // The page that instance data begins in is always written.
         let last = self.stack_top & !(page - 1);
-        account.written(self.stack..last, |run| runs.push(run)).ok()?;
+        account
+            .written(self.stack..last, |run| runs.push(run))
+            .ok()?;
         let low = runs.first().map_or(last, |run| run.start);
         // SAFETY: the slot's stack, which is accessible: the window is open.
         unsafe { zeros(low, self.stack_top - low).restore() };
@@ -429,7 +431,8 @@ impl Reset {
         core.tables.truncate(self.tables);
         core.kept.truncate(self.kept);
         if core.instances.len() > 1 {
-            core.activation.keep_region(core.instances[0].slot.region.start);
+            core.activation
+                .keep_region(core.instances[0].slot.region.start);
             core.instances.truncate(1);
         }
         core.host_funcs.clear();
@@ -481,7 +484,7 @@ impl Reset {
         if len == 0 {
             return Some(());
         }
-        // SAFETY, of both: the memory is the store's, and no one refers to it.
+        // SAFETY: the memory is the store's, and no one refers to it.
         unsafe { reservation.discard(0..len) }.ok()?;
         if least < len {
             // SAFETY: see above.
@@ -519,13 +522,11 @@ impl Reset {
             return false;
         };
         let low = window.low();
-        // SAFETY, of both: instance data, and the accessible stack.
-        let (data, stack) = unsafe {
-            (
-                bytes(self.base - self.pristine.len(), self.pristine.len()),
-                zeros(low, self.stack_top - low).is_restored(),
-            )
-        };
+        let size = self.pristine.len();
+        // SAFETY: the instance data.
+        let data = unsafe { bytes(self.base - size, size) };
+        // SAFETY: the accessible stack.
+        let stack = unsafe { zeros(low, self.stack_top - low).is_restored() };
         data == &*self.pristine && stack && self.is_memory_clean()
     }
 
@@ -553,9 +554,9 @@ fn images(module: &Module, core: &StoreCore, in_slot: bool) -> Result<Box<[Image
         if memory.is_in_slot() != in_slot {
             continue;
         }
-        let bytes = module.image().ok_or_else(|| {
-            super::refused("map", std::io::ErrorKind::OutOfMemory.into())
-        })?;
+        let bytes = module
+            .image()
+            .ok_or_else(|| super::refused("map", std::io::ErrorKind::OutOfMemory.into()))?;
         let bytes = &bytes[run.image_offset as usize..][..run.len as usize];
         images.push(Image {
             start: memory.raw().0.addr() + run.memory_offset as usize,
@@ -617,7 +618,12 @@ mod tests {
             written.add(page * PAGE..(page + 1) * PAGE);
         }
         let ranges = written.into_ranges(PAGE)?.memory;
-        Some(ranges.into_iter().map(|r| r.start / PAGE..r.end / PAGE).collect())
+        Some(
+            ranges
+                .into_iter()
+                .map(|r| r.start / PAGE..r.end / PAGE)
+                .collect(),
+        )
     }
 
     #[test]
@@ -635,6 +641,10 @@ mod tests {
         assert_eq!(written(&pages), Some(vec![0..MAX_PAGES]));
         let pages: Vec<usize> = (0..=MAX_PAGES).collect();
         assert_eq!(written(&pages), None);
-        assert_eq!(written(&[0, 100, 200, 300, 400]), None, "joined it is too much");
+        assert_eq!(
+            written(&[0, 100, 200, 300, 400]),
+            None,
+            "joined it is too much"
+        );
     }
 }

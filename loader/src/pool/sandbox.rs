@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 use super::reset::{Reset, Way};
 use super::{PoolInner, Template, Tenant, Warm, refused};
-use crate::activation::{Entry, invoke};
+use crate::entry::{Entry, invoke};
 use crate::error::Error;
 use crate::instance::Instance;
 use crate::instantiate;
@@ -48,7 +48,8 @@ impl<T: 'static> Parked<T> {
         warm: &Arc<Warm>,
     ) -> Result<NonNull<Parked<T>>, Error> {
         // SAFETY: the place is ours; what is made of it lives in the parked store.
-        let space = unsafe { pool.space.place(place) }.map_err(|error| refused("prepare", error))?;
+        let space =
+            unsafe { pool.space.place(place) }.map_err(|error| refused("prepare", error))?;
         let module = template.module();
         let mut core = StoreCore::new(pool.store_options);
         let (_, init) = instantiate::build(&mut core, module, template.imports(), Some(space))?;
@@ -67,7 +68,10 @@ impl<T: 'static> Parked<T> {
         });
         let parked = NonNull::from(Box::leak(parked));
         // SAFETY: just made; no other reference exists.
-        unsafe { parked.as_ref() }.store.core.set_home(parked.cast());
+        unsafe { parked.as_ref() }
+            .store
+            .core
+            .set_home(parked.cast());
         Ok(parked)
     }
 
@@ -81,7 +85,7 @@ impl<T: 'static> Parked<T> {
     #[cold]
     fn keep_initialised(&mut self) {
         let core = &self.store.core;
-        let calls_host = !core.instances[0].functions.is_empty();
+        let calls_host = core.activation.host_calls.get() > 0;
         if !calls_host && self.reset.keep_instance_data(core) {
             self.init = None;
         }
@@ -277,7 +281,9 @@ unsafe fn give_back<T: 'static>(parked: NonNull<Parked<T>>) {
     let this = unsafe { &mut *parked.as_ptr() };
     let is_clean = this.clean();
     let place = this.place;
-    this.pool.places[place as usize].live.store(0, Ordering::Relaxed);
+    this.pool.places[place as usize]
+        .live
+        .store(0, Ordering::Relaxed);
     // Once the list has it, the store is another's: nothing of it may be used then.
     let warm = Arc::as_ptr(&this.warm);
     // SAFETY: the store keeps the list alive until the list has the place.

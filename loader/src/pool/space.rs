@@ -114,7 +114,11 @@ impl Space {
 
     fn part(&self, place: u32) -> io::Result<Reservation> {
         let piece = &self.pieces[(place / self.per_piece) as usize];
-        let skew = piece.base().addr().get().next_multiple_of(TABLE_SPAN as usize)
+        let skew = piece
+            .base()
+            .addr()
+            .get()
+            .next_multiple_of(TABLE_SPAN as usize)
             - piece.base().addr().get();
         let start = skew + (u64::from(place % self.per_piece) * self.stride) as usize;
         // SAFETY: parts of different places do not overlap; the owner of the space hands a place to
@@ -200,8 +204,6 @@ fn can_guard() -> bool {
     let page = sys::page_size();
     Reservation::new(page).is_ok_and(|probe| {
         // SAFETY: the reservation is new: no one uses it.
-        unsafe {
-            probe.protect(0..page, Access::ReadWrite).is_ok() && probe.guard(0..page).is_ok()
-        }
+        unsafe { probe.protect(0..page, Access::ReadWrite).is_ok() && probe.guard(0..page).is_ok() }
     })
 }

@@ -8,7 +8,7 @@ use precast_abi::NONE;
 use precast_abi::object::ExternKind;
 
 use super::{PoolInner, Warm};
-use crate::activation::Entry;
+use crate::entry::Entry;
 use crate::error::{Error, PoolError, UseError};
 use crate::func::TypedFunc;
 use crate::host::record::HostDef;
@@ -248,7 +248,10 @@ impl<P: WasmParams, R: WasmResults> TemplateFunc<P, R> {
 
 impl<T: 'static> Drop for TemplateInner<T> {
     fn drop(&mut self) {
-        let others = self.others.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let others = self
+            .others
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         for binding in self.first.take().into_iter().chain(others.drain(..)) {
             if let Some(pool) = binding.owner.upgrade() {
                 pool.retire(&binding.warm);

@@ -252,17 +252,18 @@ pub(crate) fn map_whole_file(file: BorrowedFd<'_>, len: usize) -> io::Result<Res
     }?;
     let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
     Ok(Reservation {
-            base,
-            len,
-            owned: true,
-        })
+        base,
+        len,
+        owned: true,
+    })
 }
 
-/// Opens a file for reading.
+/// Opens a file for reading. What is no file is found out by [`len`]: a named pipe must not make us
+/// wait for someone to write to it.
 pub(crate) fn open_read(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(
         path,
-        OFlags::RDONLY | OFlags::CLOEXEC,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
         Mode::empty(),
     )?)
 }

@@ -5,10 +5,7 @@
 //!
 //! One `ioctl` that writes to a buffer of this file's, and one `mprotect` of memory that the caller
 //! answers for.
-#![allow(
-    unsafe_code,
-    reason = "asking about pages is a system call of its own"
-)]
+#![allow(unsafe_code, reason = "asking about pages is a system call of its own")]
 
 use std::fs::File;
 use std::io;

@@ -10,6 +10,9 @@
     reason = "signal stacks and signals are what this file is for"
 )]
 
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
 use super::{Access, Reservation, page_size, round_up_to_page};
 
 /// The current thread as the kernel numbers it.
@@ -133,4 +136,69 @@ pub(crate) fn sync_threads() -> bool {
             || (libc::syscall(libc::SYS_membarrier, REGISTER, 0, 0) == 0
                 && libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) == 0)
     }
+}
+
+/// Nanoseconds of the clock that [`std::time::Instant`] reads. Fit for a signal handler.
+pub(crate) fn monotonic() -> u64 {
+    nanoseconds(rustix::time::clock_gettime(
+        rustix::time::ClockId::Monotonic,
+    ))
+}
+
+/// Nanoseconds that the calling thread has spent on a CPU. Fit for a signal handler.
+pub(crate) fn thread_cpu_time() -> u64 {
+    nanoseconds(rustix::time::clock_gettime(
+        rustix::time::ClockId::ThreadCPUTime,
+    ))
+}
+
+fn nanoseconds(time: rustix::time::Timespec) -> u64 {
+    (time.tv_sec as u64)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec as u64)
+}
+
+/// Sleeps until `word` is no longer `value`, someone calls [`wake_one`], or the time is over.
+pub(crate) fn wait_while(word: &AtomicU32, value: u32, time: Option<Duration>) {
+    use rustix::thread::futex;
+    let time = time.map(|time| rustix::time::Timespec {
+        tv_sec: time.as_secs() as i64,
+        tv_nsec: time.subsec_nanos().into(),
+    });
+    // Whatever ends it, the caller looks again.
+    let _ = futex::wait(word, futex::Flags::PRIVATE, value, time.as_ref());
+}
+
+/// Wakes a thread that waits for `word` to change.
+pub(crate) fn wake_one(word: &AtomicU32) {
+    use rustix::thread::futex;
+    let _ = futex::wake(word, futex::Flags::PRIVATE, 1);
+}
+
+/// Makes the calling thread wake on time, and no signal of the process come to it.
+pub(crate) fn be_a_watchdog() {
+    // SAFETY: settings of the calling thread; the set is filled in before it is used.
+    unsafe {
+        libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0);
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+    }
+}
+
+/// Alternate signal stack and signal mask of the calling thread.
+pub(crate) fn signal_state() -> (libc::stack_t, libc::sigset_t) {
+    // SAFETY: plain data, filled in by the calls, which only ask.
+    unsafe {
+        let mut stack: libc::stack_t = std::mem::zeroed();
+        let mut mask: libc::sigset_t = std::mem::zeroed();
+        libc::sigaltstack(std::ptr::null(), &mut stack);
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut mask);
+        (stack, mask)
+    }
+}
+
+/// The most that the kernel writes when it delivers a signal, in bytes.
+pub(crate) fn signal_frame_size() -> usize {
+    rustix::param::linux_minsigstksz().max(libc::MINSIGSTKSZ)
 }

@@ -21,6 +21,9 @@
 //! | [`stack_bounds`], [`thread_id`] | the calling thread's own stack and number |
 //! | [`INTERRUPT`], [`interrupt_thread`] | a signal that is ignored by default, and sending it to one thread |
 //! | [`sync_threads`] | a memory barrier on every thread of the process |
+//! | [`monotonic`], [`thread_cpu_time`] | clocks that a signal handler may read |
+//! | [`wait_while`], [`wake_one`], [`be_a_watchdog`] | sleeping until a word changes or time is over, on time |
+//! | [`signal_state`], [`signal_frame_size`] | what a thread's saved context says of its signals; how large one can be |
 //!
 //! and a CPU is a module that provides `ARCH`, `features()`, the bits of [`precast_abi::cpu`]
 //! that it has, and [`FRAME_RULE`], where a function with a frame pointer keeps its caller's. No access can be asked for that is writable and executable
@@ -52,7 +55,8 @@ pub(crate) use os::{
 
 pub(crate) use os_pages::{Mappings, PageAccount, address_space_limit, protect_pages};
 pub(crate) use os_thread::{
-    INTERRUPT, SignalStack, interrupt_thread, stack_bounds, sync_threads, thread_id,
+    INTERRUPT, SignalStack, be_a_watchdog, interrupt_thread, monotonic, signal_frame_size,
+    signal_state, stack_bounds, sync_threads, thread_cpu_time, thread_id, wait_while, wake_one,
 };
 
 use precast_abi::object::{Arch, Os};

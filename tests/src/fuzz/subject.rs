@@ -22,7 +22,14 @@ pub struct Variant {
     pub cpu: &'static str,
     /// Optimisation.
     pub opt: OptLevel,
+    /// Whether memory 0 has less address space than guard pages need.
+    pub compact: bool,
+    /// Whether fuel is counted, of which there is plenty.
+    pub fuel: bool,
 }
+
+/// As much as a 32-bit memory can have without guard pages.
+const COMPACT: u64 = (4 << 30) - (64 << 10);
 
 impl Variant {
     /// One of all that this machine can run.
@@ -38,6 +45,8 @@ impl Variant {
                 OptLevel::Speed,
                 OptLevel::Size,
             ]),
+            compact: rng.below(3) == 0,
+            fuel: rng.below(4) == 0,
         }
     }
 
@@ -45,6 +54,8 @@ impl Variant {
         Ok(Options {
             cpu: Cpu::parse(self.cpu).map_err(text)?,
             opt: self.opt,
+            memory_reservation: self.compact.then_some(COMPACT),
+            fuel: self.fuel,
             jobs: 1,
             ..Options::default()
         })
@@ -53,7 +64,11 @@ impl Variant {
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "--cpu {}, {:?}", self.cpu, self.opt)
+        write!(f, "--cpu {}, {:?}", self.cpu, self.opt)?;
+        for (on, name) in [(self.compact, ", compact"), (self.fuel, ", fuel")] {
+            f.write_str(if on { name } else { "" })?;
+        }
+        Ok(())
     }
 }
 
@@ -82,7 +97,14 @@ pub(super) fn run(scenes: &[Scene], variant: Variant) -> Result<Trace, String> {
     let mut store = Store::new(Trace::default());
     let (mut imports, mut instances) = (Vec::new(), Vec::new());
     for Scene { wasm, plan } in scenes {
-        let module = open(wasm, variant)?.map_err(text)?;
+        let module = match open(wasm, variant)? {
+            // Its memory is too large from the start.
+            Err(Refusal::Compile(CompileError::Options { .. })) if variant.compact => {
+                let compact = false;
+                open(wasm, Variant { compact, ..variant })?.map_err(text)?
+            }
+            other => other.map_err(text)?,
+        };
         let linker = link(&mut store, plan, instances.first(), &mut imports)?;
         match linker.instantiate(&mut store, &module) {
             Ok(instance) => {

@@ -4,7 +4,7 @@
 //! A small interpreter executes the CLIF that stands before the access. Whatever it computes,
 //! the access must either stay in bounds or fault: within the guard, or near address 0.
 
-use super::super::testing::translate;
+use super::super::testing::{translate, translate_compact};
 use super::NULL_PAGE;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Function, InstructionData, Opcode, Value};
@@ -92,6 +92,33 @@ const KINDS: [Kind; 9] = [
         guarded: false,
     },
 ];
+
+/// Kinds of memories with less address space than guard pages need.
+const COMPACT_KINDS: [Kind; 3] = [
+    Kind {
+        wat: "(memory 1)",
+        index64: false,
+        start: BASE,
+        len: PAGE,
+        guarded: false,
+    },
+    Kind {
+        wat: "(memory 0)",
+        index64: false,
+        start: BASE,
+        len: 3 * PAGE,
+        guarded: false,
+    },
+    Kind {
+        wat: "(memory 65535)",
+        index64: false,
+        start: BASE,
+        len: COMPACT,
+        guarded: false,
+    },
+];
+/// Their address space.
+const COMPACT: u64 = (4 << 30) - PAGE;
 
 /// Accesses of every size: instruction, bytes, whether it stores a value of which type.
 const ACCESSES: [(&str, u64, Option<&str>); 6] = [
@@ -230,7 +257,11 @@ fn check(kind: &Kind, address: u64, (index, offset, size): (u64, u64, u64)) {
 
 #[test]
 fn accesses_stay_in_bounds_or_fault() {
-    for kind in &KINDS {
+    for (kind, compact) in KINDS
+        .iter()
+        .map(|kind| (kind, false))
+        .chain(COMPACT_KINDS.iter().map(|kind| (kind, true)))
+    {
         let ty = if kind.index64 { "i64" } else { "i32" };
         let edges = edges(kind.index64);
         let mut wat = format!(
@@ -255,7 +286,10 @@ fn accesses_stay_in_bounds_or_fault() {
             }
         }
         wat.push(')');
-        let functions = translate(&wat);
+        let functions = match compact {
+            true => translate_compact(&wat, COMPACT),
+            false => translate(&wat),
+        };
         let mut functions = functions[1..].iter();
         for offset in &edges {
             for (_, size, _) in ACCESSES {
