@@ -12,10 +12,7 @@ fn requests(criterion: &mut Criterion) {
     group.bench_function("no memory", |bencher| {
         bencher.iter(|| trivial.once(1).expect("it answers"));
     });
-    for (name, shape) in [
-        ("64 KiB", guests::FRESH_64K),
-        ("16 MiB", guests::FRESH_16M),
-    ] {
+    for (name, shape) in [("64 KiB", guests::FRESH_64K), ("16 MiB", guests::FRESH_16M)] {
         let wasm = guests::fresh(shape).expect("valid");
         for (how, strategy) in [
             ("", ResetStrategy::Auto),
@@ -45,7 +42,10 @@ fn resets(criterion: &mut Criterion) {
     let mut sandbox = pool.instantiate(&template, Tenant(1), ()).expect("it fits");
     criterion.bench_function("call, reset", |bencher| {
         bencher.iter(|| {
-            assert_eq!(function.call(&mut sandbox, 1).expect("it answers"), guests::FRESH);
+            assert_eq!(
+                function.call(&mut sandbox, 1).expect("it answers"),
+                guests::FRESH
+            );
             sandbox.reset().expect("nothing is refused");
         });
     });

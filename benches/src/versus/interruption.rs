@@ -1,5 +1,7 @@
 //! What it costs a kernel that it can be stopped when its time is over.
 
+use std::cell::RefCell;
+
 use super::goals::Table;
 use super::theirs::Settings;
 use super::{Effort, ours, theirs};
@@ -28,15 +30,17 @@ pub fn interruptible(effort: Effort, table: &mut Table) -> Result<()> {
             true => Ok(()),
             false => Err(format!("{}: {found} instead of {expected}", kernel.name)),
         };
-        let sandbox = std::cell::RefCell::new(sandbox);
+        let sandbox = RefCell::new(sandbox);
+        let ours = |is_armed| {
+            let sandbox = &mut **sandbox.borrow_mut();
+            ours::set_deadline(sandbox, is_armed);
+            Ok(check(run.call(sandbox, kernel.size)?)?)
+        };
         let times = interleave(
             effort.single(),
             &mut [
-                &mut |_| Ok(check(run.call(&mut **sandbox.borrow_mut(), kernel.size)?)?),
-                &mut |_| {
-                    let mut sandbox = sandbox.borrow_mut();
-                    Ok(check(ours::call_armed(&mut **sandbox, &run, kernel.size)?)?)
-                },
+                &mut |_| ours(false),
+                &mut |_| ours(true),
                 &mut |_| Ok(check(plain_run.call(&mut *plain_store, kernel.size)?)?),
                 &mut |_| {
                     Ok(check(

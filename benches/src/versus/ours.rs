@@ -1,12 +1,14 @@
 //! Precast: sandboxes from a pool.
 
+use std::time::{Duration, Instant};
+
 use precast::pool::{Density, PoolBuilder};
-use precast::{Caller, Linker, Pool, Sandbox, Template, TemplateFunc, Tenant};
+use precast::{Caller, Linker, Module, Pool, Sandbox, Template, TemplateFunc, Tenant};
 use precast::{WasmParams, WasmResults};
 use precast_wasi::{Output, WasiCtx, WasiCtxBuilder};
 
 use crate::Result;
-use crate::ours::module;
+use crate::ours::{compact_module, module};
 
 /// Whose sandboxes they are: always the same one's, as the other runtime does not ask.
 const TENANT: Tenant = Tenant(1);
@@ -35,7 +37,11 @@ impl<R: WasmResults> Rig<R> {
     ///
     /// If the module does not compile or the pool cannot be had.
     pub fn with(wasm: &[u8], builder: PoolBuilder) -> Result<Self> {
-        let template = Linker::new().template(&module(wasm)?)?;
+        Self::of(&module(wasm)?, builder)
+    }
+
+    fn of(module: &Module, builder: PoolBuilder) -> Result<Self> {
+        let template = Linker::new().template(module)?;
         Ok(Self {
             function: template.func("f")?,
             template,
@@ -48,9 +54,8 @@ impl<R: WasmResults> Rig<R> {
     /// # Errors
     ///
     /// If the module does not compile or the pool cannot be had.
-    pub fn compact(wasm: &[u8], builder: PoolBuilder, _reservation: u64) -> Result<Self> {
-        // Compiled as for guard pages until the compiler knows reservations: the pool refuses it.
-        Self::with(wasm, builder)
+    pub fn compact(wasm: &[u8], builder: PoolBuilder, reservation: u64) -> Result<Self> {
+        Self::of(&compact_module(wasm, reservation)?, builder)
     }
 
     /// A sandbox, a call of `f`, and away with it.
@@ -183,17 +188,8 @@ pub fn largest_pool(density: Density, most: u32) -> Result<(u32, PoolBuilder)> {
     Ok((possible, builder(possible)))
 }
 
-/// Calls a guest that is stopped should it still run in an hour.
-///
-/// # Errors
-///
-/// If the guest fails.
-pub fn call_armed(
-    sandbox: &mut Sandbox<()>,
-    function: &precast::TypedFunc<i32, i64>,
-    size: i32,
-) -> Result<i64> {
-    // Nothing is armed until there are deadlines: any thread may stop the guest as it is.
-    let _handle = sandbox.interrupt_handle();
-    Ok(function.call(sandbox, size)?)
+/// Sets a time at which the guest is stopped, far away; or none.
+pub fn set_deadline(sandbox: &mut Sandbox<()>, is_wanted: bool) {
+    let hour = Duration::from_secs(3600);
+    sandbox.set_deadline(is_wanted.then(|| Instant::now() + hour));
 }

@@ -11,7 +11,7 @@ use clap::{Parser, ValueEnum};
 /// The request's head comes to the program as CGI variables, its body on standard input; what the
 /// program writes to standard output is the answer. `/stats` and `/stats.json` tell what goes on.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
+#[command(version, args_override_self = true)]
 pub(crate) struct Args {
     /// A path and everything below it, and the program for it: an object that `precast compile`
     /// made. May be given many times; the longest path that fits is taken
@@ -65,8 +65,10 @@ pub(crate) struct Args {
 pub(crate) enum RunOn {
     /// On threads of their own: a program that never ends holds up nobody else.
     Threads,
-    /// On the threads that serve connections: no hand-over, for programs that can be trusted to
-    /// be short.
+    /// On the threads that serve connections, in slices of a millisecond: no hand-over, and a
+    /// program that computes for long holds up nobody. One that sleeps holds up its thread.
+    Slices,
+    /// On the threads that serve connections, to the end: for programs that are trusted to be short.
     Workers,
 }
 

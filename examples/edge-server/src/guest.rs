@@ -2,11 +2,13 @@
 #![allow(unsafe_code, reason = "opening an object is trusting it")]
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use precast::{Error, Linker, Module, Pool, PoolError, Template, TemplateFunc, Tenant, TrapCode};
+use precast::{
+    Error, Linker, Module, Pool, PoolError, Progress, Sandbox, Template, TemplateFunc, Tenant,
+    TrapCode,
+};
 use precast_wasi::{Exit, WasiCtx, WasiCtxBuilder};
-
-use crate::deadline::Watchdog;
 
 /// A program that is ready to run.
 pub(crate) struct Program {
@@ -24,6 +26,8 @@ pub(crate) enum Outcome {
     Trapped(TrapCode),
     /// Its time was over.
     Late,
+    /// It did not begin: the request holds what cannot be told.
+    Untold,
     /// There was no slot for it.
     Full,
     /// The server could not run it.
@@ -44,33 +48,72 @@ impl Program {
         })
     }
 
-    /// Runs it in a sandbox of its own.
-    pub(crate) fn run(
+    /// A sandbox of its own, whose time runs from now.
+    ///
+    /// # Errors
+    ///
+    /// How it ended before it began.
+    pub(crate) fn sandbox(
         &self,
         pool: &Pool<WasiCtx>,
-        watchdog: &Watchdog,
         tenant: Tenant,
         world: WasiCtx,
-    ) -> Outcome {
-        let mut sandbox = match pool.instantiate(&self.template, tenant, world) {
-            Ok(sandbox) => sandbox,
-            Err(Error::Pool(PoolError::Full { .. })) => return Outcome::Full,
+        time: Duration,
+    ) -> Result<Sandbox<WasiCtx>, Outcome> {
+        match pool.instantiate(&self.template, tenant, world) {
+            Ok(mut sandbox) => {
+                sandbox.set_deadline(Some(Instant::now() + time));
+                Ok(sandbox)
+            }
+            Err(Error::Pool(PoolError::Full { .. })) => Err(Outcome::Full),
             // A start function that traps is the program's.
-            Err(Error::Trap(trap)) => return Outcome::Trapped(trap.code()),
+            Err(Error::Trap(trap)) => Err(Outcome::Trapped(trap.code())),
+            Err(error) => Err(Outcome::Broken(error)),
+        }
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, mut sandbox: Sandbox<WasiCtx>) -> Outcome {
+        let result = self.start.call(&mut sandbox, ());
+        conclude(sandbox, result)
+    }
+
+    /// Runs it in slices: between them others of the runtime have their turn.
+    pub(crate) async fn run_in_slices(
+        &self,
+        mut sandbox: Sandbox<WasiCtx>,
+        slice: Duration,
+    ) -> Outcome {
+        sandbox.set_time_slice(Some(slice));
+        let start = match self.start.bind(&sandbox) {
+            Ok(start) => start,
             Err(error) => return Outcome::Broken(error),
         };
-        let result = watchdog.call(&mut sandbox, self.start);
-        let output = sandbox.data_mut().take_stdout();
-        match result {
-            Ok(()) => Outcome::Ended(output),
-            Err(Error::Trap(trap)) if trap.code() == TrapCode::Interrupted => Outcome::Late,
-            Err(Error::Trap(trap)) => Outcome::Trapped(trap.code()),
-            Err(error) => match error.downcast_ref::<Exit>() {
-                Some(Exit { code: 0 }) => Outcome::Ended(output),
-                Some(Exit { code }) => Outcome::Failed(*code),
-                None => Outcome::Broken(error),
-            },
+        let mut progress = start.start(sandbox, ());
+        loop {
+            match progress {
+                Progress::Done(sandbox, result) => return conclude(sandbox, result),
+                Progress::Suspended(guest) => {
+                    tokio::task::yield_now().await;
+                    progress = guest.resume();
+                }
+            }
         }
+    }
+}
+
+/// What has become of a program.
+fn conclude(mut sandbox: Sandbox<WasiCtx>, result: Result<(), Error>) -> Outcome {
+    let output = sandbox.data_mut().take_stdout();
+    match result {
+        Ok(()) => Outcome::Ended(output),
+        Err(Error::Trap(trap)) if trap.code() == TrapCode::Interrupted => Outcome::Late,
+        Err(Error::Trap(trap)) => Outcome::Trapped(trap.code()),
+        Err(error) => match error.downcast_ref::<Exit>() {
+            Some(Exit { code: 0 }) => Outcome::Ended(output),
+            Some(Exit { code }) => Outcome::Failed(*code),
+            None => Outcome::Broken(error),
+        },
     }
 }
 

@@ -7,13 +7,11 @@
 //! | `site.rs` | from requests to programs and back |
 //! | `cgi.rs` | how a request is told to a program, and what its output means |
 //! | `guest.rs` | running a program in a sandbox |
-//! | `deadline.rs` | stopping it in time |
 //! | `figures.rs`, `stats.rs` | counting, and the page that tells |
 #![deny(unsafe_code)]
 
 mod args;
 mod cgi;
-mod deadline;
 mod figures;
 mod guest;
 mod site;

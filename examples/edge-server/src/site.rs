@@ -3,20 +3,22 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
-use precast::{Pool, Tenant};
+use precast::{Pool, Sandbox, Tenant};
 use precast_wasi::{Input, WasiCtx};
 
 use crate::args::{Args, RunOn};
-use crate::deadline::Watchdog;
 use crate::figures::{Counts, Times};
 use crate::guest::{self, Outcome, Program};
 use crate::{cgi, stats};
+
+/// How long a program runs in one go where it shares its thread with others.
+const SLICE: Duration = Duration::from_millis(1);
 
 /// What is answered.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -37,7 +39,6 @@ pub(crate) struct Site {
     /// The longest path first.
     pub(crate) routes: Vec<Route>,
     pub(crate) pool: Pool<WasiCtx>,
-    watchdog: Watchdog,
     /// Programs that run or wait for a thread.
     pub(crate) in_work: AtomicUsize,
     /// Requests for paths that no program has.
@@ -67,7 +68,6 @@ impl Site {
             .max_memory(args.memory << 20)
             .build()?;
         Ok(Self {
-            watchdog: Watchdog::new(args.deadline)?,
             args,
             routes,
             pool,
@@ -108,32 +108,21 @@ impl Site {
                 "too many requests at a time",
             );
         };
+        let request = Work {
+            number,
+            head,
+            body,
+            place,
+        };
         match self.args.run_on {
-            RunOn::Workers => place.run(number, &head, &body),
+            RunOn::Workers => request.run(),
+            RunOn::Slices => request.run_in_slices().await,
             RunOn::Threads => {
-                let run = tokio::task::spawn_blocking(move || place.run(number, &head, &body));
+                let run = tokio::task::spawn_blocking(|| request.run());
                 let broken = |_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
                 run.await.unwrap_or_else(broken)
             }
         }
-    }
-
-    fn run(&self, number: usize, head: &Parts, body: &Bytes) -> Answer {
-        let route = &self.routes[number];
-        let mut world = guest::world(self.args.max_answer);
-        cgi::describe(&mut world, &route.path, head, body.len());
-        world.arg(&route.path).stdin(Input::bytes(&body[..]));
-        let Ok(world) = world.build() else {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                "the request cannot be told to a program",
-            );
-        };
-        let started = Instant::now();
-        let tenant = self.tenant(route, head);
-        let outcome = route.program.run(&self.pool, &self.watchdog, tenant, world);
-        route.times.add(started.elapsed());
-        route.conclude(outcome)
     }
 
     /// Whose sandbox a request gets.
@@ -154,7 +143,8 @@ impl Route {
     }
 
     /// What to answer when a program has ended. Clients are not told what is in it.
-    fn conclude(&self, outcome: Outcome) -> Answer {
+    fn conclude(&self, outcome: Outcome, started: Instant) -> Answer {
+        self.times.add(started.elapsed());
         let count = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
         match outcome {
             Outcome::Ended(output) => match cgi::answer(&output) {
@@ -187,6 +177,11 @@ impl Route {
                 count(&self.counts.late);
                 refuse(StatusCode::GATEWAY_TIMEOUT, "the program took too long")
             }
+            Outcome::Untold => {
+                count(&self.counts.refused);
+                let why = "the request cannot be told to a program";
+                refuse(StatusCode::BAD_REQUEST, why)
+            }
             Outcome::Full => {
                 count(&self.counts.refused);
                 refuse(
@@ -206,6 +201,51 @@ impl Route {
     }
 }
 
+/// A request that has come in whole.
+struct Work {
+    /// Of its route.
+    number: usize,
+    head: Parts,
+    body: Bytes,
+    place: Place,
+}
+
+impl Work {
+    fn run(self) -> Answer {
+        let route = &self.place.0.routes[self.number];
+        let started = Instant::now();
+        let outcome = match self.begin() {
+            Ok(sandbox) => route.program.run(sandbox),
+            Err(outcome) => outcome,
+        };
+        route.conclude(outcome, started)
+    }
+
+    async fn run_in_slices(self) -> Answer {
+        let route = &self.place.0.routes[self.number];
+        let started = Instant::now();
+        let outcome = match self.begin() {
+            Ok(sandbox) => route.program.run_in_slices(sandbox, SLICE).await,
+            Err(outcome) => outcome,
+        };
+        route.conclude(outcome, started)
+    }
+
+    /// A sandbox that knows the request.
+    fn begin(&self) -> Result<Sandbox<WasiCtx>, Outcome> {
+        let site = &*self.place.0;
+        let route = &site.routes[self.number];
+        let mut world = guest::world(site.args.max_answer);
+        cgi::describe(&mut world, &route.path, &self.head, self.body.len());
+        world.arg(&route.path).stdin(Input::bytes(&self.body[..]));
+        let world = world.build().map_err(|_| Outcome::Untold)?;
+        let tenant = site.tenant(route, &self.head);
+        route
+            .program
+            .sandbox(&site.pool, tenant, world, site.args.deadline)
+    }
+}
+
 /// The right to run a program, given back however that ends.
 struct Place(Arc<Site>);
 
@@ -214,10 +254,6 @@ impl Place {
         let place = Self(Arc::clone(site));
         let before = site.in_work.fetch_add(1, Ordering::Relaxed);
         (before < site.args.slots as usize).then_some(place)
-    }
-
-    fn run(self, number: usize, head: &Parts, body: &Bytes) -> Answer {
-        self.0.run(number, head, body)
     }
 }
 

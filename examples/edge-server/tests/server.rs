@@ -308,9 +308,40 @@ fn requests_in_work_are_answered_before_it_ends() {
 }
 
 #[test]
-fn workers_run_programs_too() {
-    let server = Server::start(&["--run-on", "workers"]);
-    assert_eq!(server.get("/hello").body, "Hello, world!\n");
-    assert_eq!(server.get("/spin").status, 504);
-    assert_eq!(server.get("/hello").body, "Hello, world!\n");
+fn programs_run_on_the_threads_of_connections_too() {
+    for how in ["workers", "slices"] {
+        let server = Server::start(&["--run-on", how]);
+        assert_eq!(server.get("/hello").body, "Hello, world!\n");
+        assert_eq!(server.get("/spin").status, 504, "{how}");
+        assert_eq!(server.get("/sleep").status, 504, "{how}");
+        assert_eq!(server.get("/bomb").status, 502, "{how}");
+        assert_eq!(server.get("/hello").body, "Hello, world!\n");
+    }
+}
+
+#[test]
+fn programs_in_slices_take_turns() {
+    let server = Server::start(&["--run-on", "slices", "--deadline", "3000"]);
+    std::thread::scope(|scope| {
+        // More of them than there are threads to run them.
+        let threads = std::thread::available_parallelism().map_or(2, usize::from) + 2;
+        for _ in 0..threads {
+            scope.spawn(|| assert_eq!(server.get("/spin").status, 504));
+        }
+        let begun = Instant::now();
+        while server.stats()["in_work"].as_u64() < Some(threads as u64) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "they do not arrive"
+            );
+        }
+        for _ in 0..5 {
+            assert_eq!(server.get("/hello").status, 200);
+        }
+        let stats = server.stats();
+        assert_eq!(
+            stats["routes"]["/spin"]["late"], 0,
+            "they still run: {stats}"
+        );
+    });
 }
