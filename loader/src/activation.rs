@@ -22,6 +22,7 @@ use precast_abi::trap::TrapCode;
 
 use crate::arch;
 use crate::error::Error;
+use crate::host::record::HostRecord;
 use crate::instantiate::reserve_first;
 use crate::interrupt::Event;
 use crate::limits::TimeLimits;
@@ -178,6 +179,9 @@ pub(crate) enum Pending {
 pub(crate) struct Waiting {
     /// Its type.
     pub(crate) ty: FuncType,
+    /// Itself; lives as long as its store.
+    #[allow(dead_code, reason = "read where host functions may be asynchronous")]
+    pub(crate) record: *const HostRecord,
     /// Where its results go: cells on the guest's stack, or null where they travel in registers.
     pub(crate) cells: *mut value::Cell,
     /// What it tells whoever started the guest.
@@ -273,7 +277,9 @@ impl Activation {
     pub(crate) fn renew(&self) {
         debug_assert!(self.guest_fp.load(Ordering::Relaxed) & 1 == 1);
         self.event.renew(|| self.exit.renew());
-        if self.guest_fp.load(Ordering::Relaxed) != IDLE {
+        // SAFETY: the caller has the store, which runs no guest.
+        let registers = unsafe { (*self.registers.get()).is_some() };
+        if registers || self.guest_fp.load(Ordering::Relaxed) != IDLE {
             self.renew_limited();
         }
         self.saved.set(arch::Saved::default());

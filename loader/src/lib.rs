@@ -28,6 +28,8 @@
 
 mod activation;
 mod arch;
+#[cfg(feature = "async")]
+mod asynchronous;
 mod backtrace;
 mod caller;
 mod entry;

@@ -15,17 +15,20 @@
 )]
 
 use std::cell::Cell;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::activation::{Activation, Reason};
-use crate::error::Error;
+use crate::error::{Error, UseError};
+use crate::func::{Func, TypedFunc};
 use crate::pool::Sandbox;
-use crate::store::{AsStore, Store, StoreCore};
+use crate::store::{AsStore, AsStoreMut, Store, StoreCore};
 use crate::sys;
 use crate::thread::ThreadRecord;
 use crate::trap::Interruption;
+use crate::value::Val;
+use crate::wasm_ty::{WasmParams, WasmResults};
 use crate::watchdog;
 
 /// Nanoseconds of the system's monotonic clock, as [`sys::monotonic`] tells them.
@@ -299,9 +302,8 @@ pub(crate) fn expire(thread: &ThreadRecord) -> Option<Moment> {
 impl StoreCore {
     fn usage(&self) -> Usage {
         Usage {
-            host_calls: self.activation.host_calls.get(),
-            cycles: self.activation.limits.cycles.get(),
             memory_bytes: self.memory_bytes,
+            ..self.activation.usage()
         }
     }
 }
@@ -334,6 +336,15 @@ impl Activation {
             self.make_room_for_registers();
         }
         self.limits_changed();
+    }
+
+    /// What is counted here.
+    fn usage(&self) -> Usage {
+        Usage {
+            host_calls: self.host_calls.get(),
+            cycles: self.limits.cycles.get(),
+            memory_bytes: 0,
+        }
     }
 
     /// Sets whether cycles are counted.
@@ -437,3 +448,107 @@ macro_rules! limits_of {
 }
 
 limits_of!(Store, Sandbox);
+
+/// A deadline for one call: the one before holds again when this is dropped.
+struct OneDeadline {
+    activation: Arc<Activation>,
+    before: Moment,
+}
+
+impl OneDeadline {
+    fn set(store: impl AsStore, deadline: Instant) -> Result<OneDeadline, UseError> {
+        let activation = Arc::clone(&store.as_store().into_core().activation);
+        if activation.guest_fp.load(Ordering::Relaxed) & 1 == 0 {
+            return Err(UseError::NotOutermost);
+        }
+        let before = activation.limits.deadline.get();
+        activation.set_deadline(Some(deadline));
+        Ok(OneDeadline { activation, before })
+    }
+}
+
+impl Drop for OneDeadline {
+    fn drop(&mut self) {
+        self.activation.limits.deadline.set(self.before);
+        self.activation.limits_changed();
+    }
+}
+
+impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    /// As [`TypedFunc::call`], with a deadline for this call: see [`Store::set_deadline`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`TypedFunc::call`], and if a host function makes the call while a guest of the
+    /// store waits for it.
+    ///
+    /// # Panics
+    ///
+    /// If a host function that it calls does: with the same panic.
+    pub fn call_with_deadline(
+        &self,
+        mut store: impl AsStoreMut,
+        params: P,
+        deadline: Instant,
+    ) -> Result<R, Error> {
+        let _deadline = OneDeadline::set(store.as_store(), deadline)?;
+        self.call(&mut store, params)
+    }
+}
+
+impl Func {
+    /// As [`Func::call`], with a deadline for this call: see [`Store::set_deadline`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Func::call`], and if a host function makes the call while a guest of the store
+    /// waits for it.
+    ///
+    /// # Panics
+    ///
+    /// If a host function that it calls does: with the same panic.
+    pub fn call_with_deadline(
+        &self,
+        mut store: impl AsStoreMut,
+        arguments: &[Val],
+        results: &mut [Val],
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let _deadline = OneDeadline::set(store.as_store(), deadline)?;
+        self.call(&mut store, arguments, results)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::{IDLE, LIMITED, SUSPENDED};
+
+    #[test]
+    fn a_new_user_has_no_limits_and_nothing_suspended() {
+        let activation = Activation::new();
+        activation.set_deadline(Some(Instant::now()));
+        activation.set_cpu_budget(Some(Duration::ZERO));
+        activation.set_time_slice(Some(Duration::from_millis(1)));
+        activation.set_timed(true);
+        assert_eq!(activation.guest_fp.load(Ordering::Relaxed), LIMITED);
+        activation.guest_fp.store(SUSPENDED, Ordering::Relaxed);
+        activation.suspension.set(7);
+        activation.renew();
+        assert_eq!(activation.guest_fp.load(Ordering::Relaxed), IDLE);
+        assert_eq!(activation.suspension.get(), 0);
+        assert!(!activation.limits.any());
+        assert_eq!(activation.usage(), Usage::default());
+    }
+
+    #[test]
+    fn moments_are_those_of_the_clock() {
+        let before = sys::monotonic();
+        let now = moment(Instant::now());
+        let after = sys::monotonic();
+        // The two clocks were compared once, within some microseconds.
+        assert!(now + 1_000_000 > before && now <= after);
+        let later = moment(Instant::now() + Duration::from_secs(5));
+        assert!(later >= before + 4_999_000_000);
+    }
+}

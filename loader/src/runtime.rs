@@ -26,8 +26,11 @@ use crate::table::TableEntity;
 /// What a runtime function answers where it cannot do what was asked.
 const FAILED: u64 = u64::MAX;
 
-/// Copies and fills run in pieces of this many bytes, so that a guest in one can be stopped.
+/// Copies and fills run in pieces of this many bytes, so that a guest in one can be stopped. Whole
+/// elements of tables.
 const PIECE: usize = 16 << 20;
+/// The same for references that are looked up one by one.
+const PIECE_OF_ELEMENTS: u64 = 1 << 16;
 
 /// The instance that runs, and its store.
 struct Context<'a> {
@@ -208,8 +211,11 @@ pub(crate) unsafe extern "C" fn memory_init(base: usize, pair: u64, dst: u64, sr
             .bytes_mut(memory, dst, len)
             .ok_or(TrapCode::MemoryOutOfBounds)?;
         let bytes = &bytes[src as usize..end as usize];
-        // SAFETY: the range lies within the memory, and segments do not lie in memories.
-        unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        context.in_pieces(bytes.len(), Falling(false), |at, size| {
+            let from = bytes[at..at + size].as_ptr();
+            // SAFETY: the range lies within the memory, and segments do not lie in memories.
+            unsafe { to.add(at).copy_from_nonoverlapping(from, size) };
+        });
         Ok(())
     });
 }
@@ -245,13 +251,15 @@ pub(crate) unsafe extern "C" fn table_fill(
 ) {
     // SAFETY: the crossing's promise.
     unsafe { Context::new(base) }.run(|context| {
-        // SAFETY: the module was validated: the reference is of the table's kind.
-        let inside = unsafe { context.table(table).fill(dst, len, value) };
-        if inside {
-            Ok(())
-        } else {
-            Err(TrapCode::TableOutOfBounds)
-        }
+        let table = context.table(table);
+        table.elements(dst, len).ok_or(TrapCode::TableOutOfBounds)?;
+        let width = table.element_size();
+        context.in_pieces(len as usize * width, Falling(false), |at, size| {
+            let (at, count) = (at / width, size / width);
+            // SAFETY: the module was validated: the reference is of the table's kind.
+            unsafe { table.fill(dst + at as u64, count as u64, value) };
+        });
+        Ok(())
     });
 }
 
@@ -263,9 +271,11 @@ pub(crate) unsafe extern "C" fn table_copy(base: usize, pair: u64, dst: u64, src
         let size = to.element_size();
         let to = to.elements(dst, len).ok_or(TrapCode::TableOutOfBounds)?;
         let from = from.elements(src, len).ok_or(TrapCode::TableOutOfBounds)?;
-        // SAFETY: both ranges lie within their tables, whose elements are of one kind; `copy` minds
-        // overlap.
-        unsafe { to.copy_from(from, len as usize * size) };
+        context.in_pieces(len as usize * size, Falling(to > from), |at, size| {
+            // SAFETY: both ranges lie within their tables, whose elements are of one kind; `copy`
+            // minds overlap, and pieces are taken in the order that overlap asks for.
+            unsafe { to.add(at).copy_from(from.add(at), size) };
+        });
         Ok(())
     });
 }
@@ -287,6 +297,9 @@ pub(crate) unsafe extern "C" fn table_init(base: usize, pair: u64, dst: u64, src
         let table = context.table(table);
         table.elements(dst, len).ok_or(bad)?;
         for i in 0..len {
+            if i % PIECE_OF_ELEMENTS == PIECE_OF_ELEMENTS - 1 && context.activation.must_stop() {
+                break;
+            }
             let item = (src + i) as u32;
             let reference = if element.values == precast_abi::NONE {
                 match metadata

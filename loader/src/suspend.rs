@@ -14,8 +14,11 @@
 use std::any::Any;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::activation::{Activation, SUSPENDED, Waiting};
+#[cfg(feature = "async")]
+use crate::caller::Caller;
 use crate::entry::{self, Entry, Rest, WayBack};
 use crate::error::{Error, UseError};
 use crate::func::{Func, Target, TypedFunc};
@@ -33,7 +36,8 @@ use crate::wasm_ty::{WasmParams, WasmResults};
 /// [`UseError::CannotSuspend`].
 #[derive(Debug, Default)]
 pub struct Suspend {
-    note: Option<Box<dyn Any + Send>>,
+    /// The lock makes it fit for errors, which threads may share; it is never contended.
+    note: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Suspend {
@@ -45,7 +49,7 @@ impl Suspend {
     /// With something for whoever resumes the guest: see [`Suspended::take_note`].
     pub fn with_note(note: impl Any + Send) -> Suspend {
         Suspend {
-            note: Some(Box::new(note)),
+            note: Mutex::new(Some(Box::new(note))),
         }
     }
 }
@@ -108,13 +112,14 @@ pub struct Suspended<S: AsStoreMut, R> {
 }
 
 /// Takes results from cells.
-type Read<R> = fn(&[Cell], FuncType, &StoreCore) -> R;
+type Read<R> = fn(&[Cell], Option<FuncType>, &StoreCore) -> R;
 
 /// The frames of one call.
 struct Guest {
     store: NonZeroU64,
     suspension: u64,
-    ty: FuncType,
+    /// Where it is not known when the host is compiled.
+    ty: Option<FuncType>,
     stack_top: usize,
     /// Arguments and results of the call. The entry stub has its address.
     values: Vec<Cell>,
@@ -166,12 +171,12 @@ impl<S: AsStoreMut, R> Suspended<S, R> {
     ///
     /// # Safety
     ///
-    /// `target` must be of the store, of type `ty`, and `values` as many cells as it needs, with
-    /// the arguments.
+    /// `target` must be of the store, of the type that `ty` says or `read` knows, and `values` as
+    /// many cells as it needs, with the arguments.
     unsafe fn start(
         mut store: S,
         target: Target,
-        ty: FuncType,
+        ty: Option<FuncType>,
         mut values: Vec<Cell>,
         read: Read<R>,
     ) -> Progress<S, R> {
@@ -245,7 +250,10 @@ impl<S: AsStoreMut, R> Suspended<S, R> {
     /// What the host function told that cannot answer yet, once.
     pub fn take_note(&mut self) -> Option<Box<dyn Any + Send>> {
         match &mut self.guest.state {
-            State::Waits(waiting) => waiting.note.note.take(),
+            State::Waits(waiting) => {
+                let note = waiting.note.note.get_mut();
+                note.unwrap_or_else(PoisonError::into_inner).take()
+            }
             _ => None,
         }
     }
@@ -292,13 +300,41 @@ impl<S: AsStoreMut, R> Suspended<S, R> {
         let cells = (results.iter().zip(needed))
             .map(|(value, &ty)| value.to_cell(ty, core))
             .collect::<Result<Vec<Cell>, Error>>()?;
+        self.put(&cells);
+        Ok(())
+    }
+
+    /// As [`Suspended::give`], by what gives them with the store at hand.
+    #[cfg(feature = "async")]
+    pub(crate) fn answer_with(
+        &mut self,
+        finish: impl FnOnce(Caller<'_, S::Data>) -> Result<Vec<Cell>, Error>,
+    ) -> Result<(), Error> {
+        let State::Waits(waiting) = &self.guest.state else {
+            return Err(UseError::NotSuspended.into());
+        };
+        let store = self.store.as_mut().expect(TAKEN).as_store_mut();
+        if !self.guest.is_in(store.core()) {
+            return Err(UseError::NotSuspended.into());
+        }
+        // SAFETY: the record lives as long as its store, which is at hand.
+        let cells = finish(Caller::new(store, unsafe { &*waiting.record }))?;
+        self.put(&cells);
+        Ok(())
+    }
+
+    /// Puts results where the guest looks for them: as many as it needs, if it is suspended.
+    fn put(&mut self, cells: &[Cell]) {
+        let core = self.store.as_ref().expect(TAKEN).as_store().into_core();
+        if !self.guest.is_in(core) {
+            return;
+        }
         if let State::Waits(waiting) = &self.guest.state {
             // SAFETY: the guest is suspended, so its frames are in place, and the cells belong to
             // the frame of the stub that called the function, for as many values as its type has.
-            unsafe { answer(waiting, &core.activation, &cells) };
+            unsafe { answer(waiting, &core.activation, cells) };
             self.guest.state = State::AtCall;
         }
-        Ok(())
     }
 
     /// Lets the guest go on.
@@ -415,12 +451,11 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         if let Err(error) = written {
             return Progress::Done(store, Err(error));
         }
-        let ty = FuncType::new(P::val_types(), R::val_types());
         // SAFETY: there are as many cells as results, and the function was checked to be of these
         // types.
         let read: Read<R> = |cells, _, core| unsafe { R::read(cells.as_ptr(), core) };
         // SAFETY: the target belongs to the store, as checked, and is of these types.
-        unsafe { Suspended::start(store, self.target, ty, values, read) }
+        unsafe { Suspended::start(store, self.target, None, values, read) }
     }
 }
 
@@ -437,12 +472,13 @@ impl Func {
             Err(error) => return Progress::Done(store, Err(error)),
         };
         let read: Read<Vec<Val>> = |cells, ty, core| {
-            let results = cells.iter().zip(ty.results());
+            let types = ty.map_or(&[][..], |ty| ty.results());
+            let results = cells.iter().zip(types);
             results
                 .map(|(&cell, &ty)| Val::from_cell(cell, ty, core))
                 .collect()
         };
         // SAFETY: the target belongs to the store, and the cells fit its type.
-        unsafe { Suspended::start(store, target, ty, values, read) }
+        unsafe { Suspended::start(store, target, Some(ty), values, read) }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use precast::{
     Caller, Error, Func, Interruption, Linker, Progress, Store, Suspend, Trap, TrapCode, TypedFunc,
-    Val, ValType,
+    UseError, Val, ValType,
 };
 use precast_tests::guest::{instance, module, trap};
 
@@ -63,6 +63,45 @@ fn a_deadline_that_is_over_fails_at_once() {
         assert_stopped(&trap, Interruption::Deadline);
         assert!(trap.backtrace().frames().is_empty());
     }
+}
+
+#[test]
+fn a_deadline_may_be_given_with_the_call() {
+    let mut store = Store::new(());
+    let instance = instance(&mut store, SPIN);
+    let spin = instance.func::<(), ()>(&store, "spin").unwrap();
+    let fine = instance.func::<(), i32>(&store, "fine").unwrap();
+    let soon = || Instant::now() + Duration::from_millis(5);
+    let first = trap(spin.call_with_deadline(&mut store, (), soon()));
+    assert_stopped(&first, Interruption::Deadline);
+    let spin: Func = instance.export(&store, "spin").unwrap().func().unwrap();
+    let second = trap(spin.call_with_deadline(&mut store, &[], &mut [], soon()));
+    assert_stopped(&second, Interruption::Deadline);
+    // No later call has it.
+    std::thread::sleep(Duration::from_millis(6));
+    assert_eq!(fine.call(&mut store, ()).unwrap(), 1);
+    // One that was set before holds again.
+    store.set_deadline(Some(Instant::now()));
+    let hour = Instant::now() + Duration::from_secs(3600);
+    assert_eq!(fine.call_with_deadline(&mut store, (), hour).unwrap(), 1);
+    assert_stopped(&trap(fine.call(&mut store, ())), Interruption::Deadline);
+}
+
+#[test]
+fn a_deadline_of_a_call_within_a_call_is_refused() {
+    let text = r#"(module (import "h" "f" (func $f)) (func (export "spin"))
+        (func (export "run") (call $f)))"#;
+    let mut linker = Linker::<Inner>::new();
+    linker.func("h", "f", |mut caller: Caller<'_, Inner>| {
+        let spin = caller.data().unwrap();
+        let error = spin.call_with_deadline(&mut caller, (), Instant::now());
+        assert!(matches!(error, Err(Error::Use(UseError::NotOutermost))));
+    });
+    let mut store = Store::new(None);
+    let instance = linker.instantiate(&mut store, &module(text)).unwrap();
+    *store.data_mut() = Some(instance.func::<(), ()>(&store, "spin").unwrap());
+    let run = instance.func::<(), ()>(&store, "run").unwrap();
+    run.call(&mut store, ()).unwrap();
 }
 
 /// Short deadlines: they pass on entry, in the guest, in crossings, on the way out.

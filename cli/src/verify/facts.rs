@@ -58,7 +58,8 @@ pub(super) struct Facts<'a> {
     trap_stubs: HashSet<u32>,
     /// The code tables by where each starts, counted from the start of the text.
     code_tables: BTreeMap<i64, CodeTable>,
-    /// Bytes from the base that memory 0 and its guard cover; 0 where accesses are compared.
+    /// Bytes from the base that memory 0 and its guard cover; the least length of the memory where
+    /// accesses are compared.
     pub(super) memory0: i64,
     /// Whether there is any function reference.
     pub(super) has_references: bool,
@@ -177,9 +178,14 @@ impl<'a> Facts<'a> {
                 (false, _) => Cell::Address(Thing::Memory),
             };
             self.cells.insert(memory.def, cell);
-            if index == 0 && !imported && memory.reservation > 0 {
-                // Both are below 2^46.
-                self.memory0 = (memory.reservation + memory.guard) as i64;
+            if index == 0 && !imported {
+                // What it has to begin with is never taken away, and needs no check. All of these
+                // are below 2^46.
+                let least = memory.min.checked_mul(1 << memory.page_size_log2);
+                self.memory0 = match memory.reservation {
+                    0 => least.unwrap_or(0).min(1 << 46) as i64,
+                    reservation => (reservation + memory.guard) as i64,
+                };
             }
         }
         Ok(())

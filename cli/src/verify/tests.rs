@@ -39,6 +39,7 @@ const MODULE: &str = r#"
     (call_indirect $growing (type $binary) (i32.const 1) (i32.const 2) (local.get 0)))
   (func $shared (export "shared") (param i32) (result i32)
     (call_indirect $large (type $binary) (i32.const 1) (i32.const 2) (local.get 0)))
+  (func (export "fixed") (result i32) (i32.load offset=16 (i32.const 0)))
   (func $grow (export "grow") (result i32) (memory.grow (i32.const 1)))
   (func $tail (export "tail") (param i32 i32) (result i32)
     (return_call $sub (local.get 1) (local.get 0)))
@@ -54,11 +55,14 @@ const MODULE: &str = r#"
 )"#;
 
 fn object(opt: OptLevel) -> Vec<u8> {
-    let wasm = wat::parse_str(MODULE).expect("well-formed");
-    let options = Options {
+    object_with(Options {
         opt,
         ..Options::default()
-    };
+    })
+}
+
+fn object_with(options: Options) -> Vec<u8> {
+    let wasm = wat::parse_str(MODULE).expect("well-formed");
     compile(&wasm, &options).expect("it compiles").bytes
 }
 
@@ -78,6 +82,26 @@ fn compiled_code_passes_at_every_level_of_optimisation() {
         assert!(report.compared_accesses >= 1, "{report:?}");
         assert!(report.instance_accesses >= 2, "{report:?}");
         assert!(report.reference_calls >= 1, "{report:?}");
+    }
+}
+
+#[test]
+fn compact_memories_and_fuel_pass() {
+    for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
+        for fuel in [false, true] {
+            let (report, findings) = look(&object_with(Options {
+                opt,
+                fuel,
+                memory_reservation: Some(1 << 20),
+                ..Options::default()
+            }));
+            let shown: Vec<String> = findings.iter().map(Finding::to_string).collect();
+            assert!(findings.is_empty(), "{opt:?}: {shown:#?}");
+            assert!(report.compared_accesses >= 4, "{report:?}");
+            // At a place that is always there, where the optimiser sees that.
+            let unchecked = u64::from(opt != OptLevel::None);
+            assert_eq!(report.memory_accesses, unchecked, "{opt:?}");
+        }
     }
 }
 

@@ -49,7 +49,7 @@ where
     T: 'static,
     F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + 'static,
 {
-    let body = |store: crate::store::StoreMut<'_, T>, record: &HostRecord| {
+    let body = |mut store: crate::store::StoreMut<'_, T>, record: &HostRecord| {
         // SAFETY: `define` made `env` of an `F`, and the record keeps it.
         let closure = unsafe { &*record.env.cast::<F>() };
         let ty = record.ty;
@@ -58,7 +58,7 @@ where
             .collect();
         let zero = |&ty| Val::default_of(ty).unwrap_or(Val::FuncRef(None));
         let mut results: Vec<Val> = ty.results().iter().map(zero).collect();
-        let core = std::ptr::NonNull::from(store.core());
+        let core = store.core_ptr();
         closure(Caller::new(store, record), &arguments, &mut results)?;
         // SAFETY: the store lives, and the caller is used up.
         let core = unsafe { core.as_ref() };

@@ -183,7 +183,12 @@ impl HostRecord {
         let called_by_guest = activation.guest_fp.load(Ordering::Relaxed) & 1 == 0;
         if called_by_guest && activation.depth() == 0 && activation.is_resumable() {
             let ty = self.ty;
-            Pending::Suspend(Waiting { ty, cells, note })
+            Pending::Suspend(Waiting {
+                ty,
+                record: self,
+                cells,
+                note,
+            })
         } else {
             Pending::Error(UseError::CannotSuspend.into())
         }

@@ -91,10 +91,10 @@ macro_rules! closures {
                 {
                     // SAFETY: as this function's own.
                     let results = unsafe {
-                        HostRecord::run::<T, _>(record, std::ptr::null_mut(), |store, record| {
+                        HostRecord::run::<T, _>(record, std::ptr::null_mut(), |mut store, record| {
                             // SAFETY: `env` was made of this closure below, and is kept.
                             let closure = &*record.env.cast::<Closure>();
-                            let core = std::ptr::NonNull::from(store.core());
+                            let core = store.core_ptr();
                             let caller = Caller::new(store, record);
                             $(let $arg = $arg::from_abi($arg, core_of(&caller));)*
                             let results = closure(caller, $($arg),*).into_result()?;
@@ -121,10 +121,10 @@ macro_rules! closures {
                 {
                     // SAFETY: as this function's own.
                     unsafe {
-                        HostRecord::run::<T, _>(record, values, |store, record| {
+                        HostRecord::run::<T, _>(record, values, |mut store, record| {
                             // SAFETY: `env` was made of this closure below, and is kept.
                             let closure = &*record.env.cast::<Closure>();
-                            let core = std::ptr::NonNull::from(store.core());
+                            let core = store.core_ptr();
                             let caller = Caller::new(store, record);
                             #[allow(unused_mut, reason = "there may be no parameters")]
                             let mut next = values;
