@@ -161,7 +161,7 @@ pub fn wasi(effort: Effort, table: &mut Table) -> Result<()> {
     let rigs = rigs.collect::<Result<Vec<_>>>()?;
     let mut contestants: Vec<_> = rigs
         .iter()
-        .map(|rig| move |n| (0..n).try_for_each(|_| check(rig.once()?)))
+        .map(|rig| move |n: u64| (0..n).try_for_each(|_| check(rig.once()?)))
         .collect();
     let mut contestants: Vec<crate::measure::Work<'_>> =
         contestants.iter_mut().map(|work| work as _).collect();
