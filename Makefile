@@ -4,15 +4,17 @@ CARGO ?= cargo
 PRECAST = target/debug/precast
 OUT = target/example
 
-.PHONY: help run test check spec bench doc ci fuzz bless real figures
+.PHONY: help run test check spec bench doc ci fuzz bless real figures versus edge-test
 
 help:
 	@echo 'make run    compile the example to a shared object and run it in a sandbox'
 	@echo 'make test   every test'
+	@echo 'make edge-test  the test of examples/edge-server'
 	@echo 'make check  formatting, lints, documentation'
 	@echo 'make spec   the WebAssembly specification suite; SPEC="filter --cpu baseline" chooses'
-	@echo 'make bench  the benchmarks of calls, traps, opening and WASI'
+	@echo 'make bench  the benchmarks of calls, traps, opening, WASI and pools'
 	@echo 'make figures  Precast beside Wasmtime in one process: a table, and target/figures.json'
+	@echo 'make versus  pools of sandboxes beside Wasmtime: a table, and target/versus.json'
 	@echo 'make doc    the documentation, under target/doc'
 	@echo 'make fuzz   random modules against an interpreter; FUZZ=600 says for how many seconds'
 	@echo 'make real   published WASI programs, downloaded and compared with another runtime'
@@ -29,10 +31,15 @@ run:
 test:
 	$(CARGO) test --no-fail-fast
 
+edge-test:
+	$(CARGO) build --bin precast
+	$(CARGO) test -p edge-server
+
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy -p precast-cli --no-default-features -- -D warnings
+	$(CARGO) clippy -p edge-server --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
 
 spec:
@@ -59,6 +66,10 @@ real:
 figures:
 	$(CARGO) build --release -p precast-cli -p precast-benches --bins
 	target/release/figures $(FIGURES)
+
+versus:
+	$(CARGO) build --release -p precast-benches --bins
+	target/release/versus $(VERSUS)
 
 ci:
 	.ci/run

@@ -24,13 +24,13 @@ fn calls(criterion: &mut Criterion) {
 fn traps(criterion: &mut Criterion) {
     let wasm = guests::crossings().expect("the text is valid");
     let mut guest = ours::Guest::new(&wasm).expect("the module runs");
-    let (store, unreachable) = guest.export::<(), ()>("trap").expect("exported");
+    let (store, unreachable) = guest.export::<i32, i32>("trap").expect("exported");
     criterion.bench_function("trap, unreachable", |bencher| {
-        bencher.iter(|| unreachable.call(&mut *store, ()).expect_err("it traps"));
+        bencher.iter(|| unreachable.call(&mut *store, 1).expect_err("it traps"));
     });
-    let (store, beyond) = guest.export::<(), i32>("out_of_bounds").expect("exported");
+    let (store, beyond) = guest.export::<i32, i32>("out_of_bounds").expect("exported");
     criterion.bench_function("trap, out of bounds", |bencher| {
-        bencher.iter(|| beyond.call(&mut *store, ()).expect_err("it traps"));
+        bencher.iter(|| beyond.call(&mut *store, 1).expect_err("it traps"));
     });
 }
 

@@ -7,7 +7,7 @@ use wasm_encoder::{
 
 use crate::Result;
 
-/// `add(a, b)` for calls in; `out(n)` calls the import `host.f` n times; `trap()`.
+/// `add(a, b)` for calls in; `out(n)` calls the import `host.f` n times; `trap`, `out_of_bounds` and `overflow`, of a number, trap.
 pub fn crossings() -> Result<Vec<u8>> {
     Ok(wat::parse_str(
         r#"(module
@@ -15,8 +15,11 @@ pub fn crossings() -> Result<Vec<u8>> {
             (memory (export "memory") 1)
             (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
             (func (export "nothing"))
-            (func (export "trap") unreachable)
-            (func (export "out_of_bounds") (result i32) (i32.load (i32.const -8)))
+            (func (export "trap") (param i32) (result i32) unreachable)
+            (func (export "out_of_bounds") (param i32) (result i32)
+                (i32.load (i32.sub (i32.const 0) (i32.shl (local.get 0) (i32.const 3)))))
+            (func $overflow (export "overflow") (param i32) (result i32)
+                (i32.add (call $overflow (i32.add (local.get 0) (i32.const 1))) (local.get 0)))
             (func (export "out") (param $n i32) (result i32) (local $sum i32)
                 (loop $again
                     (local.set $sum (call $f (local.get $sum)))
@@ -73,6 +76,78 @@ pub fn small_instance() -> Result<Vec<u8>> {
             (func $f (export "f") (param i32) (result i32)
                 (i32.store8 (i32.const 1024) (local.get 0))
                 (i32.load8_u (i32.const 1025))))"#
+    ))?)
+}
+
+/// Nothing but a function: no memory, no table.
+pub fn trivial() -> Result<Vec<u8>> {
+    Ok(wat::parse_str(
+        r#"(module (func (export "f") (param i32) (result i32)
+            (i32.add (local.get 0) (i32.const 1))))"#,
+    )?)
+}
+
+/// What `f` of a [`fresh`] instance answers, whatever its argument was before.
+pub const FRESH: i64 = i64::from_le_bytes(*b"precast ");
+
+/// An instance to find out whether it is fresh, and to make it so no more.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh {
+    /// Pages of memory, of 64 KiB.
+    pub pages: u32,
+    /// Bytes in its data segment, which begins at `data_at`: whole pages of 4 KiB.
+    pub data: u32,
+    /// Where the data segment begins, on a page of 4 KiB.
+    pub data_at: u32,
+    /// Entries in its table.
+    pub entries: usize,
+}
+
+/// 64 KiB of memory, 4 KiB of data, a table of a hundred functions.
+pub const FRESH_64K: Fresh = Fresh {
+    pages: 1,
+    data: 4 << 10,
+    data_at: 4 << 10,
+    entries: 100,
+};
+
+/// 16 MiB of memory, 1 MiB of data.
+pub const FRESH_16M: Fresh = Fresh {
+    pages: 256,
+    data: 1 << 20,
+    data_at: 1 << 20,
+    entries: 0,
+};
+
+/// Its `f(x)` answers [`FRESH`] where the data and the memory beyond it are as they were at first.
+/// Then it fills one page inside the data segment with bytes of `x`, and writes one word outside.
+pub fn fresh(shape: Fresh) -> Result<Vec<u8>> {
+    let Fresh {
+        pages,
+        data,
+        data_at,
+        entries,
+    } = shape;
+    let page = data_at + (data / 2) / 4096 * 4096;
+    let (first, last) = (page, page + 4096 - 8);
+    let outside = pages * 65536 - 4096;
+    let data = "precast ".repeat(data as usize / 8);
+    let entries = "$f ".repeat(entries);
+    Ok(wat::parse_str(format!(
+        r#"(module
+            (memory {pages})
+            (table funcref (elem {entries}))
+            (data (i32.const {data_at}) "{data}")
+            (func $f (export "f") (param $x i32) (result i64) (local $found i64)
+                ;; The last word of the page and the word outside weigh in so that no change goes unseen.
+                (local.set $found
+                    (i64.add (i64.load (i32.const {first}))
+                        (i64.add
+                            (i64.mul (i64.const 3) (i64.sub (i64.load (i32.const {first})) (i64.load (i32.const {last}))))
+                            (i64.mul (i64.const 5) (i64.load (i32.const {outside}))))))
+                (memory.fill (i32.const {page}) (i32.or (local.get $x) (i32.const 1)) (i32.const 4096))
+                (i64.store (i32.const {outside}) (i64.extend_i32_u (i32.or (local.get $x) (i32.const 1))))
+                (local.get $found)))"#
     ))?)
 }
 

@@ -7,6 +7,7 @@
 //! - [`kernels`]: small C programs with a checksum, for the speed of generated code;
 //! - [`guests`]: modules written here, for the cost of calls, WASI and loading;
 //! - [`ours`] and [`theirs`]: the same few operations on Precast and on Wasmtime;
+//! - [`versus`]: sandboxes in pools, beside Wasmtime's;
 //! - [`measure`]: rounds, medians; [`report`]: the table and the JSON file.
 
 pub mod guests;
@@ -15,6 +16,7 @@ pub mod measure;
 pub mod ours;
 pub mod report;
 pub mod theirs;
+pub mod versus;
 
 /// What the rigs return: whatever went wrong, they stop and say it.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -28,7 +28,8 @@ pub enum Clock {
 }
 
 impl Clock {
-    fn now(self) -> Duration {
+    /// What has passed since some moment.
+    pub fn now(self) -> Duration {
         let id = match self {
             Self::Thread => ClockId::ThreadCPUTime,
             Self::Wall => ClockId::Monotonic,

@@ -31,6 +31,18 @@ pub fn module(wasm: &[u8]) -> Result<Module> {
     Ok(unsafe { Module::from_bytes(&compiled.bytes) }?)
 }
 
+/// The same for memories with `reservation` bytes of address space, whose code checks accesses.
+pub fn compact_module(wasm: &[u8], reservation: u64) -> Result<Module> {
+    let options = Options {
+        cpu: precast_compiler::Cpu::parse("native")?,
+        memory_reservation: Some(reservation),
+        ..Options::default()
+    };
+    let compiled = precast_compiler::compile(wasm, &options)?;
+    // SAFETY: these bytes come from the compiler, just now.
+    Ok(unsafe { Module::from_bytes(&compiled.bytes) }?)
+}
+
 /// A module without imports of its own, and its store.
 pub struct Guest {
     store: Store<()>,

@@ -222,22 +222,10 @@ fn trap(
     export: &str,
     label: &str,
 ) -> Result<()> {
-    // `out_of_bounds` has a result and `trap` has none.
-    let has_result = export == "out_of_bounds";
-    let mut our_call: Box<dyn FnMut() -> bool> = if has_result {
-        let (store, function) = ours.export::<(), i32>(export)?;
-        Box::new(move || function.call(&mut *store, ()).is_err())
-    } else {
-        let (store, function) = ours.export::<(), ()>(export)?;
-        Box::new(move || function.call(&mut *store, ()).is_err())
-    };
-    let mut their_call: Box<dyn FnMut() -> bool> = if has_result {
-        let (store, function) = theirs.export::<(), i32>(export)?;
-        Box::new(move || function.call(&mut *store, ()).is_err())
-    } else {
-        let (store, function) = theirs.export::<(), ()>(export)?;
-        Box::new(move || function.call(&mut *store, ()).is_err())
-    };
+    let (our_store, our_trap) = ours.export::<i32, i32>(export)?;
+    let (their_store, their_trap) = theirs.export::<i32, i32>(export)?;
+    let mut our_call = || our_trap.call(&mut *our_store, 1).is_err();
+    let mut their_call = || their_trap.call(&mut *their_store, 1).is_err();
     let repeat = |call: &mut dyn FnMut() -> bool, n: u64| {
         (0..n)
             .all(|_| call())
@@ -246,8 +234,8 @@ fn trap(
     };
     let times = interleave(
         options.short(),
-        &mut [&mut |n| repeat(&mut *our_call, n), &mut |n| {
-            repeat(&mut *their_call, n)
+        &mut [&mut |n| repeat(&mut our_call, n), &mut |n| {
+            repeat(&mut their_call, n)
         }],
     )?;
     report.line("calls", label, times.median[0], Some(times.median[1]));

@@ -1,0 +1,5 @@
+// Hostile: never ends.
+int main(void) {
+    for (volatile unsigned turns = 0;; turns++) {
+    }
+}
