@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Parser, Subcommand};
+use clap::{Args as _, FromArgMatches, Parser, Subcommand};
 
 use crate::units;
 
@@ -30,12 +30,31 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
+impl Args {
+    /// Reads the command line.
+    ///
+    /// The usual command is looked for first: to describe all the others to the parser takes
+    /// longer than many a guest runs.
+    pub(crate) fn read() -> Result<Args, clap::Error> {
+        let mut words = std::env::args_os().skip(1).peekable();
+        if words.peek().is_none_or(|word| word != "run") {
+            return Args::try_parse();
+        }
+        let command = clap::Command::new("run")
+            .bin_name("precast run")
+            .styles(STYLES);
+        let matches = RunArgs::augment_args(command).try_get_matches_from(words)?;
+        Ok(Args {
+            command: Command::Run(RunArgs::from_arg_matches(&matches)?),
+        })
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Compile a module to a shared object.
     #[cfg(feature = "compile")]
     Compile(CompileArgs),
-    /// Run an object, or a module that is compiled first.
     Run(RunArgs),
     /// Show what an object contains and needs.
     Inspect(InspectArgs),
@@ -144,7 +163,7 @@ The exit code is the guest's; 134 where it trapped, 1 where it could not be run.
 Modules are compiled into $XDG_CACHE_HOME/precast or ~/.cache/precast.
 An object is native code: run only objects that you trust.";
 
-/// Arguments of `precast run`.
+/// Run an object, or a module that is compiled first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub(crate) struct RunArgs {

@@ -23,14 +23,14 @@ mod verify;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    match Args::try_parse() {
+    match Args::read() {
         Ok(args) => execute(args.command),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp

@@ -2,12 +2,9 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
-use precast::{
-    Error, Extern, Instance, InterruptHandle, LimitError, Limits, Linker, Module, Store, TrapCode,
-};
+use precast::{Error, Extern, Instance, LimitError, Limits, Linker, Module, Store, TrapCode};
 use precast_wasi::{Exit, Perms, WasiCtx, WasiCtxBuilder};
 
 use crate::args::RunArgs;
@@ -26,10 +23,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<i32, Failure> {
         },
     };
     let mut store = Store::with_limits(world(args)?, limits(args));
-    if let Some(timeout) = args.timeout {
-        kill_after(timeout, store.interrupt_handle());
-    }
+    // One too far away to be told as a moment is as good as none.
+    let deadline = |timeout| Instant::now().checked_add(timeout);
+    store.set_deadline(args.timeout.and_then(deadline));
     let outcome = run_in(&mut store, &module, args);
+    // The process ends: the system takes all of it back at once.
+    std::mem::forget((store, module.clone()));
     conclude(args, outcome)
 }
 
@@ -98,14 +97,6 @@ fn world(args: &RunArgs) -> Result<WasiCtx, Failure> {
     builder
         .build()
         .map_err(|error| Failure::new("the guest's world", error))
-}
-
-/// Stops the guest when its time is over. The thread ends with the process.
-fn kill_after(timeout: Duration, handle: InterruptHandle) {
-    thread::spawn(move || {
-        thread::sleep(timeout);
-        handle.kill();
-    });
 }
 
 /// Why a run ended that did not end well.

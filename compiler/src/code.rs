@@ -193,12 +193,15 @@ mod tests {
             ..Options::default()
         };
         let isa = crate::isa::build(&options).unwrap();
+        let opt = OptLevel::None;
+        let plain = crate::isa::build(&Options { opt, ..options }).unwrap();
         let module = ModuleInfo::read(wasm).unwrap();
         let layout = Layout::new(&module).unwrap();
         let env = Env {
             module: &module,
             layout: &layout,
             isa: &*isa,
+            plain: &*plain,
             fuel: false,
         };
         let pool = crate::thread_pool(1).unwrap();
@@ -292,5 +295,27 @@ mod tests {
             }
         }
         assert!(made.len() >= 3);
+    }
+
+    /// The allocator that makes the best of registers would take minutes over much more of this.
+    #[test]
+    fn functions_of_too_many_block_parameters_are_not_optimised() {
+        let nest = |loops: usize, locals: usize| {
+            let step: String = (0..locals)
+                .map(|local| {
+                    format!("(local.set {local} (i32.add (local.get {local}) (i32.const 1)))")
+                })
+                .collect();
+            let ends = "(br_if 0 (local.get 0)))".repeat(loops);
+            format!(
+                "(module (func (param {}) {}{ends}))",
+                "i32 ".repeat(locals),
+                format!("(loop {step}").repeat(loops)
+            )
+        };
+        let code = |wat: &str, opt| compile_first(wat, opt).1.bytes;
+        let same = |wat: &str| code(wat, OptLevel::Speed) == code(wat, OptLevel::None);
+        assert!(same(&nest(20, 200)));
+        assert!(!same(&nest(2, 20)));
     }
 }

@@ -122,14 +122,15 @@ impl Worker {
     /// Translates and compiles a unit.
     fn compile(&mut self, env: &Env<'_>, unit: Unit) -> Result<Code, CompileError> {
         let context = self.translate(env, unit)?;
+        let isa = env.isa_for(&context.func);
         context
-            .compile(env.isa, &mut ControlPlane::default())
+            .compile(isa, &mut ControlPlane::default())
             .map_err(|error| codegen_error(env.module, unit, &error.inner))?;
         let compiled = context.take_compiled_code();
         let compiled = compiled.as_ref().ok_or_else(|| CompileError::Internal {
             message: "the code generator made nothing".to_owned(),
         })?;
-        Code::new(env.isa, &context.func, compiled)
+        Code::new(isa, &context.func, compiled)
     }
 }
 

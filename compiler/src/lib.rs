@@ -90,6 +90,10 @@ pub fn compile_with_progress(
 ) -> Result<Compiled, CompileError> {
     let pool = thread_pool(options.jobs)?;
     let isa = isa::build(options)?;
+    let plain = isa::build(&Options {
+        opt: OptLevel::None,
+        ..options.clone()
+    })?;
     let mut module = pool.install(|| ModuleInfo::read(wasm))?;
     if let Some(bytes) = options.memory_reservation {
         module.limit_memory(bytes)?;
@@ -100,6 +104,7 @@ pub fn compile_with_progress(
         module: &module,
         layout: &layout,
         isa: &*isa,
+        plain: &*plain,
         fuel: options.fuel,
     };
     let stubs = stubs::unnamed(&module);

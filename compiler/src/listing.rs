@@ -31,7 +31,7 @@ pub(crate) fn asm(
         let context = worker.translate(env, unit)?;
         context.set_disasm(true);
         let compiled = context
-            .compile(env.isa, &mut ControlPlane::default())
+            .compile(env.isa_for(&context.func), &mut ControlPlane::default())
             .map_err(|error| compile::codegen_error(env.module, unit, &error.inner))?;
         Ok(compiled.vcode.clone().unwrap_or_default())
     })

@@ -5,7 +5,9 @@
 //!
 //! This file holds unsafe code: a suspended guest is frames on the stack of its store. They are
 //! resumed only if the store at hand is still the one, and holds the very suspension: its number,
-//! given out once, is compared. While it holds, the store refuses entry.
+//! given out once, is compared. While it holds, the store refuses entry. What gives access to a store
+//! is the embedder's code, which may give another every time: so each use compares anew, with the
+//! very access that it then goes on with.
 #![allow(
     unsafe_code,
     reason = "suspended guests are resumed by the addresses of their frames"
@@ -171,28 +173,35 @@ impl<S: AsStoreMut, R> Suspended<S, R> {
     ///
     /// # Safety
     ///
-    /// `target` must be of the store, of the type that `ty` says or `read` knows, and `values` as
+    /// `target` must be of the store with this id, of the type that `ty` says or `read` knows, and `values` as
     /// many cells as it needs, with the arguments.
     unsafe fn start(
         mut store: S,
+        id: NonZeroU64,
         target: Target,
         ty: Option<FuncType>,
         mut values: Vec<Cell>,
         read: Read<R>,
     ) -> Progress<S, R> {
-        let core = store.as_store_mut().core_ptr();
+        let mut access = store.as_store_mut();
+        if let Err(error) = access.core().check(id) {
+            return Progress::Done(store, Err(error.into()));
+        }
+        let core = access.core_ptr();
         let entry: Entry = match target {
             Target::Guest(entry) => entry,
             Target::Host(record) => {
                 // SAFETY: the caller's promise.
                 let result =
                     unsafe { HostRecord::call_from_host(record, core, values.as_mut_ptr()) };
-                let result = result.map(|()| read(&values, ty, store.as_store().into_core()));
+                // SAFETY: the store lives, and the function has returned.
+                let core = unsafe { core.as_ref() };
+                let result = result.map(|()| read(&values, ty, core));
                 return Progress::Done(store, result);
             }
         };
         let mut guest = Guest {
-            store: store.as_store().into_core().id,
+            store: id,
             suspension: 0,
             ty,
             stack_top: entry.stack_top,
@@ -212,6 +221,9 @@ impl<S: AsStoreMut, R> Suspended<S, R> {
         rest: Result<Rest, Error>,
     ) -> Progress<S, R> {
         let core = store.as_store().into_core();
+        if let Err(error) = core.check(guest.store) {
+            return Progress::Done(store, Err(error.into()));
+        }
         match guest.rest(core, rest) {
             None => Progress::Suspended(Suspended {
                 store: Some(store),
@@ -349,15 +361,16 @@ impl<S: AsStoreMut, R> Suspended<S, R> {
         if self.needs().is_empty() && matches!(self.guest.state, State::Waits(_)) {
             self.guest.state = State::AtCall;
         }
-        let core = self.store_mut().as_store_mut().core_ptr();
         let way = match self.guest.state {
             State::AtCall => WayBack::Crossing,
             State::Anywhere => WayBack::Registers,
             State::Running | State::Waits(_) => return self.refuse(UseError::NoResults),
         };
-        if !self.guest.is_in(self.access().as_store().into_core()) {
+        let mut access = self.store.as_mut().expect(TAKEN).as_store_mut();
+        if !self.guest.is_in(access.core()) {
             return self.refuse(UseError::NotSuspended);
         }
+        let core = access.core_ptr();
         // SAFETY: the store is the caller's, and the guest is suspended in it, as just checked: so
         // its frames are in place.
         let rest = unsafe { entry::resume(core, self.guest.stack_top, way) };
@@ -455,7 +468,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         // types.
         let read: Read<R> = |cells, _, core| unsafe { R::read(cells.as_ptr(), core) };
         // SAFETY: the target belongs to the store, as checked, and is of these types.
-        unsafe { Suspended::start(store, self.target, None, values, read) }
+        unsafe { Suspended::start(store, self.store, self.target, None, values, read) }
     }
 }
 
@@ -479,6 +492,6 @@ impl Func {
                 .collect()
         };
         // SAFETY: the target belongs to the store, and the cells fit its type.
-        unsafe { Suspended::start(store, target, Some(ty), values, read) }
+        unsafe { Suspended::start(store, self.store, target, Some(ty), values, read) }
     }
 }

@@ -459,3 +459,87 @@ fn a_slice_that_ends_in_a_host_call_counts_when_that_returns() {
         assert_eq!(guest.resume().unwrap_done().1.unwrap(), 42);
     }
 }
+
+#[inline(never)]
+fn resumed_from_here(guest: precast::Suspended<&mut Store<String>, i32>) -> Result<i32, Error> {
+    let result = guest.resume().unwrap_done().1;
+    std::hint::black_box(&result);
+    result
+}
+
+/// The frames that an unwinder finds below the guest are those that resumed it.
+#[test]
+fn a_backtrace_of_the_host_through_a_resumed_guest_is_whole() {
+    let text = r#"(module
+        (import "h" "f" (func $f (param i32) (result i32)))
+        (func (export "run") (result i32)
+            (i32.add (call $f (i32.const 0)) (call $f (i32.const 1)))))"#;
+    let mut linker = Linker::<String>::new();
+    linker.func("h", "f", |mut caller: Caller<'_, String>, x: i32| {
+        if x == 0 {
+            return Err(Error::from(Suspend::new()));
+        }
+        *caller.data_mut() = std::backtrace::Backtrace::force_capture().to_string();
+        Ok(x)
+    });
+    let mut store = Store::new(String::new());
+    let instance = linker.instantiate(&mut store, &module(text)).unwrap();
+    let run = instance.func::<(), i32>(&store, "run").unwrap();
+    let mut guest = run.start(&mut store, ()).unwrap_suspended();
+    guest.give(&[Val::I32(4)]).unwrap();
+    assert_eq!(resumed_from_here(guest).unwrap(), 5);
+    let text = store.data();
+    let inner = text.find("a_backtrace_of_the_host_through_a_resumed_guest_is_whole::{{closure}}");
+    let outer = text.find("resumed_from_here");
+    assert!(inner.is_some() && inner < outer, "{text}");
+    assert!(!text.contains("entry::start"), "{text}");
+}
+
+/// Gives access to one of two stores, to the other every time.
+struct Fickle {
+    stores: [Store<Host>; 2],
+    turn: std::cell::Cell<usize>,
+}
+
+impl Fickle {
+    fn next(&self) -> usize {
+        self.turn.set(self.turn.get() + 1);
+        self.turn.get() % 2
+    }
+}
+
+impl precast::AsStore for Fickle {
+    type Data = Host;
+
+    fn as_store(&self) -> precast::StoreRef<'_, Host> {
+        self.stores[self.next()].as_store()
+    }
+}
+
+impl precast::AsStoreMut for Fickle {
+    fn as_store_mut(&mut self) -> precast::StoreMut<'_, Host> {
+        let next = self.next();
+        self.stores[next].as_store_mut()
+    }
+}
+
+#[test]
+fn access_that_changes_its_store_is_an_error_and_no_more() {
+    for turn in 0..2 {
+        let (first, instance) = asking(Host::Later);
+        let (second, _) = asking(Host::Later);
+        let many = sum(&first, &instance);
+        let stores = Fickle {
+            stores: [first, second],
+            turn: std::cell::Cell::new(turn),
+        };
+        match many.start(stores, 3) {
+            Progress::Done(_, result) => assert!(result.is_err()),
+            Progress::Suspended(mut guest) => {
+                let _ = guest.give(&[Val::I32(1)]);
+                let _ = guest.backtrace();
+                assert!(guest.resume().unwrap_done().1.is_err());
+            }
+        }
+    }
+}

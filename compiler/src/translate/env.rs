@@ -2,7 +2,7 @@
 
 use crate::layout::Layout;
 use crate::module::ModuleInfo;
-use cranelift_codegen::ir::UserExternalName;
+use cranelift_codegen::ir::{Function, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 
 /// What translation needs to know besides the function itself. Shared by all threads.
@@ -14,8 +14,27 @@ pub(crate) struct Env<'a> {
     pub(crate) layout: &'a Layout,
     /// What the code is for.
     pub(crate) isa: &'a dyn TargetIsa,
+    /// The same without optimisation, for functions that take too long with it.
+    pub(crate) plain: &'a dyn TargetIsa,
     /// Whether to count what is executed.
     pub(crate) fuel: bool,
+}
+
+/// Functions whose blocks have more parameters than this, all together, are compiled without
+/// optimisation: the time of the register allocator grows with the square of their number, and
+/// is some seconds here. (The largest function of CPython has 8,000 of them.)
+const MAX_BLOCK_PARAMS: usize = if cfg!(test) { 3_000 } else { 30_000 };
+
+impl<'a> Env<'a> {
+    /// The code generator for a function. Depends on nothing but the function itself.
+    pub(crate) fn isa_for(&self, function: &Function) -> &'a dyn TargetIsa {
+        let blocks = function.layout.blocks();
+        let params = blocks.map(|block| function.dfg.num_block_params(block));
+        match params.sum::<usize>() > MAX_BLOCK_PARAMS {
+            true => self.plain,
+            false => self.isa,
+        }
+    }
 }
 
 /// Namespaces of the symbols in generated code: what the index of a name counts.

@@ -59,6 +59,7 @@ fn translate_module(module: &ModuleInfo<'_>) -> Result<Vec<Function>, CompileErr
         module,
         layout: &layout,
         isa: &*isa,
+        plain: &*isa,
         fuel: false,
     };
     let mut fctx = FunctionBuilderContext::new();

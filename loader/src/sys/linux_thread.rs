@@ -22,6 +22,25 @@ pub(crate) fn thread_id() -> u32 {
 
 /// Lowest and past-the-end address of the current thread's own stack.
 pub(crate) fn stack_bounds() -> Option<(usize, usize)> {
+    if thread_id() == std::process::id() {
+        return main_stack_bounds().or_else(stack_bounds_of_library);
+    }
+    stack_bounds_of_library()
+}
+
+/// The same for the process's first thread, for which the C library reads the list of all mappings.
+/// The kernel puts the program's name at the end of its stack, and lets it grow to its limit.
+fn main_stack_bounds() -> Option<(usize, usize)> {
+    // SAFETY: reads a word that the kernel has given to the process.
+    let name = unsafe { libc::getauxval(libc::AT_EXECFN) } as usize;
+    let high = round_up_to_page(name)?;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Stack).current?;
+    let low = high.checked_sub(usize::try_from(limit).ok()?)?;
+    let inside = (low..high).contains(&crate::arch::stack_pointer());
+    (inside && name > 0).then_some((low.next_multiple_of(page_size()), high))
+}
+
+fn stack_bounds_of_library() -> Option<(usize, usize)> {
     // SAFETY: plain data, which the call below fills in.
     let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
     let (mut start, mut len) = (std::ptr::null_mut(), 0);
