@@ -1,6 +1,7 @@
 //! `make versus`: sandboxes in pools beside Wasmtime's, in one process, in turn, medians.
 //!
 //! usage: `versus [--quick] [--only MEASURE,…]`. Prints a table and writes `target/versus.json`.
+//! `--alone inst_…` does our part of a measure for some seconds, for a profiler.
 
 use std::path::PathBuf;
 
@@ -37,6 +38,7 @@ fn main() -> Result<()> {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             live::CHILD => return live::child(&value()?),
+            "--alone" => return instances::alone(&value()?),
             "--quick" => is_quick = true,
             "--only" => only = Some(value()?),
             "--file" => file = value()?.into(),

@@ -180,6 +180,44 @@ pub fn wasi(effort: Effort, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
+/// Does our part of a measure alone for some seconds: for a profiler.
+///
+/// # Errors
+///
+/// If it is none of these measures, or fails.
+pub fn alone(key: &str) -> Result<()> {
+    let began = Instant::now();
+    let again = || began.elapsed() < Duration::from_secs(5);
+    match key {
+        "inst_wasi" => {
+            let rig = ours::WasiRig::new(REQUEST_WASM)?;
+            while again() {
+                rig.once()?;
+            }
+        }
+        "inst_trivial" => {
+            let rig = ours::Rig::<i32>::new(&guests::trivial()?)?;
+            while again() {
+                (0..100).try_for_each(|x| rig.once(x).map(drop))?;
+            }
+        }
+        "inst_64k" | "inst_16m" => {
+            let is_small = key == "inst_64k";
+            let shape = if is_small {
+                guests::FRESH_64K
+            } else {
+                guests::FRESH_16M
+            };
+            let rig = ours::Rig::<i64>::new(&guests::fresh(shape)?)?;
+            while again() {
+                (0..100).try_for_each(|x| rig.once(x).map(drop))?;
+            }
+        }
+        _ => return Err(format!("{key} cannot be taken alone").into()),
+    }
+    Ok(())
+}
+
 /// How long one part of a round lasts.
 const PART: Duration = Duration::from_millis(20);
 

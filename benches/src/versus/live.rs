@@ -128,7 +128,7 @@ pub fn child(who: &str) -> Result<()> {
 }
 
 /// Makes instances until no more can be had.
-fn fill<I>(slots: u32, before: u64, live: impl Fn(i32) -> Result<(I, i64)>) -> Result<Value> {
+fn fill<I>(slots: u32, before: [u64; 2], live: impl Fn(i32) -> Result<(I, i64)>) -> Result<Value> {
     let mut instances = Vec::with_capacity(slots as usize);
     let end = loop {
         if instances.len() % 1024 == 0 && available()? < SPARE_MEMORY {
@@ -142,14 +142,19 @@ fn fill<I>(slots: u32, before: u64, live: impl Fn(i32) -> Result<(I, i64)>) -> R
     };
     let count = instances.len().max(1) as u64;
     // The list of instances is the benchmark's own, but each contestant has one.
-    let bytes = resident()?.saturating_sub(before) / count;
-    Ok(json!({ "count": instances.len(), "bytes": bytes, "end": end }))
+    let after = resident()?;
+    let each = [0, 1].map(|i: usize| after[i].saturating_sub(before[i]) / count);
+    let end = format!(
+        "{end}; {} bytes each, and {} of page tables",
+        each[0], each[1]
+    );
+    Ok(json!({ "count": instances.len(), "bytes": each[0] + each[1], "end": end }))
 }
 
-/// Bytes that the process has in memory, page tables included.
-fn resident() -> Result<u64> {
+/// Bytes that the process has in memory, and what its page tables take.
+fn resident() -> Result<[u64; 2]> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    Ok(kilobytes(&status, "VmRSS:")? + kilobytes(&status, "VmPTE:")?)
+    Ok([kilobytes(&status, "VmRSS:")?, kilobytes(&status, "VmPTE:")?])
 }
 
 /// Bytes that the machine can still give.

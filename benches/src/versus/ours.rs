@@ -185,7 +185,9 @@ pub fn largest_pool(density: Density, most: u32) -> Result<(u32, PoolBuilder)> {
     if possible == 0 {
         return Err(Box::new(builder(1).build::<()>().err().ok_or("no pool")?));
     }
-    Ok((possible, builder(possible)))
+    // The compiler and its threads need a few mappings, too.
+    let slots = possible - (possible / 500).min(64);
+    Ok((slots, builder(slots)))
 }
 
 /// Sets a time at which the guest is stopped, far away; or none.

@@ -32,7 +32,7 @@ pub(crate) fn page(site: &Site) -> Answer {
     for (route, figures) in figures["routes"].as_object().into_iter().flatten() {
         let _ = write!(text, "\n{route:<20}");
         for column in columns {
-            let _ = write!(text, " {:>10}", figures[column]);
+            let _ = write!(text, " {:>10}", figures[column].to_string());
         }
     }
     text.push('\n');
@@ -87,7 +87,7 @@ fn of_route(route: &Route) -> Value {
         "failed": count(&route.counts.failed),
         "refused": count(&route.counts.refused),
         "broken": count(&route.counts.broken),
-        "p50_us": p50,
-        "p99_us": p99,
+        "p50_us": p50.round() as u64,
+        "p99_us": p99.round() as u64,
     })
 }
