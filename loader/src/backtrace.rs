@@ -16,6 +16,12 @@ use crate::trap::{Backtrace, Frame};
 /// thousand frames deep.
 const ENDS: usize = 64;
 
+/// How many frames are followed from the innermost on: to follow a hundred thousand takes longer than to
+/// call them. The other end of a deeper stack is looked for from there.
+const MOST: usize = 2048;
+/// How far from the upper end of a stack its outermost frames are looked for, in bytes.
+const OUTER_END: usize = 64 << 10;
+
 /// The calls that led to a landing.
 pub(crate) fn of_landing(activation: &Activation, landing: Landing) -> Backtrace {
     let mut pcs = Ends::default();
@@ -79,7 +85,7 @@ fn walk(activation: &Activation, mut fp: usize, pcs: &mut Ends) {
         return;
     };
     let frames = region.stack..region.stack_top.saturating_sub(15);
-    while frames.contains(&fp) && fp.is_multiple_of(8) {
+    while frames.contains(&fp) && fp.is_multiple_of(8) && !pcs.is_full() {
         // SAFETY: the stack of a slot is mapped for reading and writing from `stack` to
         // `stack_top`, both words lie within it, and no guest runs meanwhile.
         let [outer, pc] = unsafe { std::ptr::with_exposed_provenance::<[usize; 2]>(fp).read() };
@@ -89,6 +95,31 @@ fn walk(activation: &Activation, mut fp: usize, pcs: &mut Ends) {
         }
         fp = outer;
     }
+    if pcs.is_full() && frames.contains(&fp) {
+        pcs.end_with(outer_end(region));
+    }
+}
+
+/// The return addresses of the outermost frames of a stack, outermost first: each frame's address
+/// stands in the frame of the function that it has called, beside an address of guest code.
+fn outer_end(region: Region) -> Vec<usize> {
+    let mut found = Vec::with_capacity(ENDS);
+    let mut fp = region.stack_top - arch::OUTERMOST_FRAME;
+    let lowest = region.stack.max(region.stack_top.saturating_sub(OUTER_END));
+    for at in (lowest..fp).rev().filter(|at| at.is_multiple_of(8)) {
+        if read(region, at) != Some(fp) {
+            continue;
+        }
+        let pc = read(region, at + 8).unwrap_or(0);
+        if registry::find(pc.wrapping_sub(1)).is_some() {
+            found.push(pc);
+            fp = at;
+        }
+        if found.len() == ENDS {
+            break;
+        }
+    }
+    found
 }
 
 /// A word of the guest stack in `region`.
@@ -109,6 +140,8 @@ struct Ends {
     /// A ring, whose oldest entry is at `seen % ENDS`.
     last: Vec<usize>,
     seen: usize,
+    /// Whether `last` is in order, and what came before was not counted to its end.
+    is_cut: bool,
 }
 
 impl Ends {
@@ -127,8 +160,22 @@ impl Ends {
         self.seen += 1;
     }
 
+    /// Whether frames have been followed far enough.
+    fn is_full(&self) -> bool {
+        self.seen >= MOST
+    }
+
+    /// Ends the sequence with these, the last one first, after an unknown number of others.
+    fn end_with(&mut self, mut last: Vec<usize>) {
+        last.reverse();
+        // What the ring held is in the middle now.
+        self.seen += last.len();
+        self.last = last;
+        self.is_cut = true;
+    }
+
     fn resolve(mut self) -> Backtrace {
-        if self.seen > ENDS {
+        if self.seen > ENDS && !self.is_cut {
             self.last.rotate_left(self.seen % ENDS);
         }
         let omitted = self.seen - self.last.len();
@@ -138,7 +185,11 @@ impl Ends {
             .chain(&self.last)
             .filter_map(|&pc| frame(pc))
             .collect();
-        Backtrace { frames, omitted }
+        Backtrace {
+            frames,
+            omitted,
+            is_cut: self.is_cut,
+        }
     }
 }
 

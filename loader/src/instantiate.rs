@@ -134,7 +134,8 @@ pub(crate) fn build(
             base,
             ..
         } = slot.region;
-        Box::new(Window::new(stack, stack_top, base, committed as usize))
+        let len = plan.memory_len as usize;
+        Box::new(Window::new(stack, stack_top, base, committed as usize, len))
     });
     slot.region.window = window
         .as_deref()

@@ -185,15 +185,25 @@ impl StoreCore {
         if from >= to || new as u64 <= self.memories[index as usize].committed {
             return Ok(());
         }
-        let (reservation, offset) = match &self.memories[index as usize].home {
-            Home::Own(reservation) => (reservation, 0),
-            Home::Slot { instance, offset } => (
-                &self.instances[*instance as usize].slot.reservation,
-                *offset,
-            ),
+        let (reservation, offset, guarded) = match &self.memories[index as usize].home {
+            Home::Own(reservation) => (reservation, 0, 0),
+            Home::Slot { instance, offset } => {
+                let instance = &self.instances[*instance as usize];
+                let base = instance.slot.base();
+                let window = instance.window.as_ref();
+                let guarded = window.map_or(0, |window| window.guarded().saturating_sub(base));
+                (&instance.slot.reservation, *offset, guarded)
+            }
         };
-        // SAFETY: access is only added.
-        unsafe { reservation.protect(offset + from..offset + to, Access::ReadWrite) }
+        let middle = guarded.clamp(from, to);
+        if from < middle {
+            reservation.unguard(offset + from..offset + middle)?;
+        }
+        if middle < to {
+            // SAFETY: access is only added.
+            unsafe { reservation.protect(offset + middle..offset + to, Access::ReadWrite)? };
+        }
+        Ok(())
     }
 }
 

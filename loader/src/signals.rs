@@ -94,7 +94,7 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mu
     // SAFETY: the kernel's arguments of a handler that is running.
     let (mut context, info_ref) = unsafe { (Context::from_raw(raw), &*info) };
     match classify(signal, info_ref, &context) {
-        Verdict::Trap(activation, code) => leave(&mut context, activation, code),
+        Verdict::Trap(activation, code) => leave_at_once(&mut context, activation, code),
         Verdict::Resume => {}
         Verdict::Escape { address } => {
             report_escape(signal, context.pc(), address);
@@ -180,6 +180,27 @@ fn table_trap(range: CodeRange, pc: usize) -> Option<TrapCode> {
 
 /// Redirects the guest to the way out.
 fn leave(context: &mut Context<'_>, activation: *const Activation, code: TrapCode) {
+    land(context, activation, code);
+    context.divert(activation, WayOut::Trap);
+}
+
+/// Leaves the guest, and this handler with it: as [`leave`] and returning to the kernel, which would
+/// restore registers that nobody needs any more.
+fn leave_at_once(context: &mut Context<'_>, activation: *const Activation, code: TrapCode) -> ! {
+    land(context, activation, code);
+    // SAFETY: the mask that the kernel will have no occasion to restore. What was interrupted is guest
+    // code of the activation, or a crossing of it, on this thread; nothing here is to be dropped.
+    unsafe {
+        libc::pthread_sigmask(
+            libc::SIG_SETMASK,
+            context.signal_mask(),
+            std::ptr::null_mut(),
+        );
+        arch::leave(activation)
+    }
+}
+
+fn land(context: &Context<'_>, activation: *const Activation, code: TrapCode) {
     let landing = Landing {
         pc: context.pc(),
         fp: context.fp(),
@@ -189,7 +210,6 @@ fn leave(context: &mut Context<'_>, activation: *const Activation, code: TrapCod
     // SAFETY: the activation is current on this thread and what was interrupted is its guest or a
     // crossing of it, so nobody else uses the field.
     unsafe { &*activation }.landing.set(landing);
-    context.divert(activation, WayOut::Trap);
 }
 
 extern "C" fn on_interrupt(

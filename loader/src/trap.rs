@@ -101,6 +101,8 @@ impl std::error::Error for Trap {}
 pub struct Backtrace {
     pub(crate) frames: Vec<Frame>,
     pub(crate) omitted: usize,
+    /// Whether more than that were omitted.
+    pub(crate) is_cut: bool,
 }
 
 impl Backtrace {
@@ -109,7 +111,7 @@ impl Backtrace {
         &self.frames
     }
 
-    /// How many frames were left out between the two ends.
+    /// How many frames were left out between the two ends; at least so many if that is thousands.
     pub fn omitted(&self) -> usize {
         self.omitted
     }
@@ -180,10 +182,14 @@ impl fmt::Display for Backtrace {
         let innermost = self.frames.len() - self.frames.len() / 2;
         for (i, frame) in self.frames.iter().enumerate() {
             if self.omitted > 0 && i == innermost {
-                writeln!(f, "     … {} frames …", self.omitted)?;
+                let more = if self.is_cut { "more than " } else { "" };
+                writeln!(f, "     … {more}{} frames …", self.omitted)?;
             }
-            let number = if i < innermost { i } else { i + self.omitted };
-            writeln!(f, "{number:4}: {frame}")?;
+            match (i < innermost, self.is_cut) {
+                (true, _) => writeln!(f, "{i:4}: {frame}")?,
+                (false, false) => writeln!(f, "{:4}: {frame}", i + self.omitted)?,
+                (false, true) => writeln!(f, "      {frame}")?,
+            }
         }
         Ok(())
     }

@@ -43,6 +43,12 @@ pub(crate) struct Window {
     base: usize,
     /// Bytes from the base that are accessible whatever the length of the memory.
     committed: usize,
+    /// First byte past the memory as it was at first, where what it grows by becomes accessible only
+    /// then: that is given back afterwards, and no part of the window.
+    grown: usize,
+    /// From there up to here pages that memory does not have now are guarded, not unmapped: cheaper to
+    /// get back.
+    guarded: AtomicUsize,
     is_narrow: AtomicBool,
     /// Whether it is wider than when the segments to restore were worked out.
     is_wider: AtomicBool,
@@ -56,14 +62,26 @@ pub(crate) struct Window {
 
 impl Window {
     /// The window of a slot, open.
-    pub(crate) fn new(stack: usize, stack_top: usize, base: usize, committed: usize) -> Window {
+    pub(crate) fn new(
+        stack: usize,
+        stack_top: usize,
+        base: usize,
+        committed: usize,
+        len: usize,
+    ) -> Window {
         let page = sys::page_size();
+        let grown = match committed {
+            0 => base + len.next_multiple_of(page),
+            _ => usize::MAX,
+        };
         Window {
             page,
             stack,
             stack_end: stack_top & !(page - 1),
             base,
             committed,
+            grown,
+            guarded: AtomicUsize::new(grown),
             is_narrow: AtomicBool::new(false),
             is_wider: AtomicBool::new(false),
             low: AtomicUsize::new(stack),
@@ -86,6 +104,16 @@ impl Window {
             self.is_wider.store(false, Relaxed);
         }
         wider
+    }
+
+    /// See the field.
+    pub(crate) fn guarded(&self) -> usize {
+        self.guarded.load(Relaxed)
+    }
+
+    /// Where guarded pages end from now on.
+    pub(crate) fn set_guarded(&self, end: usize) {
+        self.guarded.store(end, Relaxed);
     }
 
     /// Lowest byte of the stack that may have been written.
@@ -111,7 +139,7 @@ impl Window {
     /// Makes `len` bytes at `start` writable, where they lie in the memory.
     #[inline]
     pub(crate) fn make_writable(&self, start: usize, len: usize) -> bool {
-        if !self.is_narrow() || len == 0 {
+        if !self.is_narrow() || len == 0 || start >= self.grown {
             return true;
         }
         let inside = |range: Range<usize>| range.start <= start && start + len <= range.end;
@@ -120,7 +148,7 @@ impl Window {
 
     #[cold]
     fn make_writable_slowly(&self, start: usize, len: usize) -> bool {
-        let end = start + len;
+        let end = (start + len).min(self.grown);
         let mut at = start & !(self.page - 1);
         while at < end && self.is_narrow() {
             let known = self.ranges().find(|range| range.contains(&at));
@@ -178,7 +206,10 @@ impl Window {
     /// Makes `pages` pages from `at` on writable, or as many as there are before the next range.
     fn widen_memory(&self, at: usize, pages: usize) -> bool {
         let memory_end = self.end();
-        let mut end = at.saturating_add(pages * self.page).min(memory_end);
+        let mut end = at
+            .saturating_add(pages * self.page)
+            .min(memory_end)
+            .min(self.grown);
         let mut total = 0;
         let count = self.count.load(Relaxed);
         let mut position = count;
@@ -253,19 +284,6 @@ impl Window {
             self.count.store(0, Relaxed);
         }
         opened
-    }
-
-    /// Forgets ranges of memory from `end` on, which is not accessible any more.
-    pub(crate) fn clip(&self, end: usize) {
-        let count = self.count.load(Relaxed).min(MAX_RANGES);
-        let kept = self.ranges().take_while(|range| range.start < end).count();
-        if let Some((_, last)) = self.ranges[..kept].last() {
-            last.store(last.load(Relaxed).min(end), Relaxed);
-        }
-        self.count.store(kept, Relaxed);
-        if kept < count {
-            self.is_wider.store(true, Relaxed);
-        }
     }
 
     /// Leaves only the stack from `low` on and `ranges` of the memory writable: in rising order, at

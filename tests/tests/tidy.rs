@@ -337,8 +337,19 @@ fn the_readme_shows_the_example_as_it_is() {
 fn every_make_target_is_there_and_ci_uses_them() {
     let makefile = fs::read_to_string(root().join("Makefile")).expect("a Makefile");
     for target in [
-        "run", "test", "check", "spec", "bench", "doc", "ci", "fuzz", "bless", "real", "figures",
-        "versus", "edge-test",
+        "run",
+        "test",
+        "check",
+        "spec",
+        "bench",
+        "doc",
+        "ci",
+        "fuzz",
+        "bless",
+        "real",
+        "figures",
+        "versus",
+        "edge-test",
     ] {
         assert!(
             makefile.contains(&format!("\n{target}:")),
@@ -347,6 +358,9 @@ fn every_make_target_is_there_and_ci_uses_them() {
     }
     let ci = fs::read_to_string(root().join(".ci/run")).expect("the CI script");
     for target in ["check", "test", "edge-test"] {
-        assert!(ci.contains(&format!("make {target}\n")), "CI does not {target}");
+        assert!(
+            ci.contains(&format!("make {target}\n")),
+            "CI does not {target}"
+        );
     }
 }

@@ -129,10 +129,12 @@ fn stack_exhaustion_by_recursion() {
     let text = r#"(module
         (func $down (export "down") (param i32) (result i32)
             (i32.add (call $down (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))
+        (func (export "from") (result i32) (i32.add (call $down (i32.const 0)) (i32.const 1)))
         (func (export "fine") (result i32) (i32.const 1)))"#;
     let mut store = Store::new(());
     let instance = instance(&mut store, text);
     let down = instance.func::<i32, i32>(&store, "down").unwrap();
+    let from = instance.func::<(), i32>(&store, "from").unwrap();
     let fine = instance.func::<(), i32>(&store, "fine").unwrap();
     for _ in 0..10 {
         let trap = trap(down.call(&mut store, 0));
@@ -146,6 +148,13 @@ fn stack_exhaustion_by_recursion() {
                 .iter()
                 .all(|frame| frame.name() == Some("down"))
         );
+        // Whoever began it is found at the other end, however deep the stack is.
+        let trap = precast_tests::guest::trap(from.call(&mut store, ()));
+        let frames = trap.backtrace().frames();
+        let last = frames.last().and_then(|frame| frame.name());
+        assert_eq!(last, Some("from"));
+        let others = &frames[..frames.len() - 1];
+        assert!(others.len() > 90 && others.iter().all(|frame| frame.name() == Some("down")));
         assert_eq!(fine.call(&mut store, ()).unwrap(), 1);
     }
 }

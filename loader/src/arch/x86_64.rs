@@ -590,6 +590,29 @@ pub(crate) fn is_crossing(pc: usize) -> bool {
         .contains(&pc)
 }
 
+/// Leaves the guest by the way out for traps, from wherever the thread is.
+///
+/// # Safety
+///
+/// The activation must be current on this thread and its landing set; its guest, or a crossing of it,
+/// was interrupted by the signal handler that calls this. No frame of the handler may need dropping.
+pub(crate) unsafe fn leave(activation: *const Activation) -> ! {
+    // SAFETY: the caller's promise is what the assembly asks for: it takes the host's stack from the
+    // activation.
+    unsafe {
+        std::arch::asm!(
+            "jmp {leave}",
+            leave = sym precast_leave,
+            in("rdi") activation,
+            options(noreturn),
+        )
+    }
+}
+
+/// Distance of the frame of the outermost guest function from the upper end of its stack: two words
+/// of the entry, the return address, and the caller's frame pointer.
+pub(crate) const OUTERMOST_FRAME: usize = 32;
+
 /// Length of the instruction that pushes the frame pointer, the first of every function.
 pub(crate) const PUSH_FP_LEN: usize = 1;
 /// Offset in a function at which its frame is set up (`push rbp; mov rbp, rsp`).

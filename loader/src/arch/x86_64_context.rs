@@ -50,6 +50,11 @@ impl<'a> Context<'a> {
         self.0.uc_mcontext.gregs[index as usize] as usize
     }
 
+    /// The signals that the interrupted code had blocked.
+    pub(crate) fn signal_mask(&self) -> *const libc::sigset_t {
+        &raw const self.0.uc_sigmask
+    }
+
     pub(crate) fn pc(&self) -> usize {
         self.register(libc::REG_RIP)
     }

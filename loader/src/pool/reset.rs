@@ -48,6 +48,8 @@ pub(super) enum Way {
     Discard,
 }
 
+/// Bytes that a memory grew by of which each page is guarded for itself, when they are taken back.
+const MOST_GUARDED: usize = 1 << 20;
 /// A slot whose window was opened this often in a row stays open.
 const OPENED_TOO_OFTEN: u32 = 3;
 
@@ -462,12 +464,22 @@ impl Reset {
         if end <= self.memory_end {
             return Some(());
         }
+        let window = instance.window.as_ref()?;
+        let start = instance.slot.region.start;
+        let guarded = self.memory_end - start..end - start;
+        if guarded.len() <= MOST_GUARDED {
+            // SAFETY: pages of the slot, to which no one refers.
+            let done = unsafe { instance.slot.reservation.guard(guarded) };
+            if done.is_ok() {
+                window.set_guarded(window.guarded().max(end));
+                return Some(());
+            }
+        }
+        let end = end.max(window.guarded());
         self.discard(instance, self.memory_end..end)?;
         // SAFETY: pages of the slot, to which no one refers.
         let done = unsafe { sys::protect_pages(self.memory_end..end, Access::None) };
-        if let Some(window) = &instance.window {
-            window.clip(self.memory_end);
-        }
+        window.set_guarded(self.memory_end);
         done.then_some(())
     }
 

@@ -128,19 +128,39 @@ impl Reservation {
         Ok(unsafe { rustix::mm::madvise(at, len, advice) }?)
     }
 
-    /// Makes pages inaccessible without splitting the mapping that they are in, until `clear`.
-    /// Their contents are lost. An error where the kernel cannot (before Linux 6.13).
+    /// Makes pages inaccessible without splitting the mapping that they are in, until `unguard` or
+    /// `clear`. Their contents are lost. An error where the kernel cannot (before Linux 6.13).
     ///
     /// # Safety
     ///
     /// No reference to memory in `range` is in use.
     pub(crate) unsafe fn guard(&self, range: Range<usize>) -> io::Result<()> {
         const MADV_GUARD_INSTALL: libc::c_int = 102;
+        // SAFETY: the caller's promise.
+        unsafe { self.advise_by_number(range, MADV_GUARD_INSTALL) }
+    }
+
+    /// Makes guarded pages accessible as their mapping is; they are zero.
+    pub(crate) fn unguard(&self, range: Range<usize>) -> io::Result<()> {
+        const MADV_GUARD_REMOVE: libc::c_int = 103;
+        // SAFETY: access is only added, and contents stay.
+        unsafe { self.advise_by_number(range, MADV_GUARD_REMOVE) }
+    }
+
+    /// # Safety
+    ///
+    /// As the advice asks for.
+    unsafe fn advise_by_number(&self, range: Range<usize>, advice: libc::c_int) -> io::Result<()> {
         let (at, len) = self.locate(&range)?;
-        // SAFETY: `locate` keeps it inside this reservation; the caller promises the rest.
-        match unsafe { libc::madvise(at, len, MADV_GUARD_INSTALL) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
+        loop {
+            // SAFETY: `locate` keeps it inside this reservation; the caller promises the rest.
+            if unsafe { libc::madvise(at, len, advice) } == 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
         }
     }
 

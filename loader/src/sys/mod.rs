@@ -9,7 +9,7 @@
 //! | [`Reservation::protect`] | changes the access of mapped pages |
 //! | [`Reservation::part`] | a part of it, for one of many users |
 //! | [`Reservation::clear`], [`Reservation::discard`] | gives pages back: inaccessible, or as new |
-//! | [`Reservation::guard`] | makes pages inaccessible without splitting a mapping, where the system can |
+//! | [`Reservation::guard`], [`Reservation::unguard`] | makes pages inaccessible without splitting a mapping, where the system can, and accessible again |
 //! | [`protect_pages`] | as `protect`, in a signal handler |
 //! | [`PageAccount`] | tells which pages were written, where the system knows |
 //! | [`Mappings`], [`address_space_limit`] | how many mappings and how much address space there may be |

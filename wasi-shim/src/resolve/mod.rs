@@ -11,6 +11,7 @@ mod walk;
 mod resolve_test;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 
@@ -111,7 +112,8 @@ impl Place<'_> {
 impl Resolver {
     /// The kernel's way if it has one: `openat2` is there since Linux 5.6, but some sandboxes refuse it.
     pub(crate) fn detect() -> Self {
-        if kernel::available() {
+        static AVAILABLE: OnceLock<bool> = OnceLock::new();
+        if *AVAILABLE.get_or_init(kernel::available) {
             Self::Kernel
         } else {
             Self::Walk
