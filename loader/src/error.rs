@@ -32,6 +32,12 @@ pub enum Error {
     Suspend(Suspend),
 }
 
+/// Errors go from thread to thread, and into whatever boxes errors.
+const _: () = {
+    const fn is_shared<T: Send + Sync + 'static>() {}
+    is_shared::<Error>();
+};
+
 impl Error {
     /// The error of a function of the host, which reaches the caller of the guest unchanged.
     pub fn host(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {

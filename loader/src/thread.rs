@@ -159,12 +159,14 @@ impl Drop for Prepared {
 #[cold]
 pub(crate) fn prepared() -> Result<&'static ThreadRecord, HostStackUsedUp> {
     if record().id.load(Ordering::Relaxed) == 0 {
-        prepare();
+        prepare()?;
     }
     record().check_host_stack().map(|()| record())
 }
 
-fn prepare() {
+/// Fails while the thread is being torn down and what it had is gone: a guest could not be stopped at
+/// the end of its stack then.
+fn prepare() -> Result<(), HostStackUsedUp> {
     signals::install();
     let record = ThreadRecord::take();
     record.id.store(sys::thread_id(), Ordering::Relaxed);
@@ -173,15 +175,22 @@ fn prepare() {
     record.stack[1].store(high, Ordering::Relaxed);
     let limit = low + HOST_ROOM.min((high - low) / 4);
     record.host_limit.store(limit, Ordering::Relaxed);
-    RECORD.set(record);
-    // While the thread is being torn down the cell is gone: the record is lost then, and the
-    // system's default has to do for signals.
-    let _ = PREPARED.try_with(|prepared| {
-        prepared.get_or_init(|| Prepared {
-            record,
-            _stack: SignalStack::install(),
+    let mut is_new = false;
+    let kept = PREPARED.try_with(|prepared| {
+        prepared.get_or_init(|| {
+            is_new = true;
+            Prepared {
+                record,
+                _stack: SignalStack::install(),
+            }
         });
     });
+    if kept.is_err() || !is_new {
+        record.give_back();
+        return Err(HostStackUsedUp);
+    }
+    RECORD.set(record);
+    Ok(())
 }
 
 /// After a fork: the child's only thread has another number, and all others are gone.

@@ -1,6 +1,8 @@
 //! What a careless embedder may do in safe Rust: it gets errors, never undefined behaviour. (Worth
 //! running with AddressSanitizer, see `docs/testing.md`.)
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use precast::{
     Caller, Error, Extern, ExternRef, Func, FuncType, Global, GlobalType, Instance, LimitError,
     Limits, Linker, Memory, MemoryType, Module, RefType, Store, Table, TableType, TrapCode, Val,
@@ -275,4 +277,44 @@ fn traps_and_panics_on_the_way_leave_the_store_usable() {
         assert_eq!(run.call(&mut store, 0).unwrap(), 42);
     }
     assert!(matches!(guest.export(&store, "m"), Some(Extern::Memory(_))));
+}
+
+/// Runs a guest when it is dropped.
+struct LastCall(Store<()>, precast::TypedFunc<i32, i32>);
+
+static LAST_CALL: AtomicBool = AtomicBool::new(false);
+
+impl Drop for LastCall {
+    fn drop(&mut self) {
+        let LastCall(store, deep) = self;
+        trap(deep.call(store, 100_000_000));
+        LAST_CALL.store(true, Ordering::SeqCst);
+    }
+}
+
+thread_local! {
+    static LAST: std::cell::RefCell<Option<LastCall>> = const { std::cell::RefCell::new(None) };
+}
+
+#[test]
+fn a_thread_that_has_given_back_what_guests_need_runs_none() {
+    std::thread::spawn(|| {
+        // Thread-local values go in the reverse order of their first use: this one after what guests
+        // need of a thread, the stack for signals among it.
+        LAST.with(|cell| drop(cell.borrow_mut().take()));
+        let mut store = Store::new(());
+        let instance = precast_tests::guest::instance(
+            &mut store,
+            r#"(module (func $deep (export "deep") (param i32) (result i32)
+                (if (result i32) (local.get 0)
+                    (then (i32.add (i32.const 1) (call $deep (i32.sub (local.get 0) (i32.const 1)))))
+                    (else (i32.const 0)))))"#,
+        );
+        let deep = instance.func::<i32, i32>(&store, "deep").unwrap();
+        assert_eq!(deep.call(&mut store, 10).unwrap(), 10);
+        LAST.with(|cell| *cell.borrow_mut() = Some(LastCall(store, deep)));
+    })
+    .join()
+    .unwrap();
+    assert!(LAST_CALL.load(Ordering::SeqCst));
 }

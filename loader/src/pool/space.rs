@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The end of the stack, instance data and the first bytes of memory lie in the same 2 MiB, so that
-//! one page table serves them.
+//! one page table serves them; places that are smaller than that share it.
 //!
 //! # Safety
 //!
@@ -53,9 +53,14 @@ impl Shape {
         if self.guarded { OFFSET_GUARD } else { 0 }
     }
 
-    /// Bytes from one place to the next.
+    /// Bytes from one place to the next. Small places share page tables.
     fn stride(&self) -> u64 {
-        (self.base_offset() + self.reservation + self.guard()).next_multiple_of(TABLE_SPAN)
+        let page = sys::page_size() as u64;
+        let least = (self.base_offset() + self.reservation + self.guard()).next_multiple_of(page);
+        match least > TABLE_SPAN {
+            true => least.next_multiple_of(TABLE_SPAN),
+            false => least,
+        }
     }
 }
 
