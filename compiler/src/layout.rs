@@ -372,7 +372,7 @@ mod tests {
             .chain((0..imported.globals).map(|n| layout.globals.get(GlobalIndex::from_u32(n))))
             .chain((0..imported.memories).map(|n| layout.memories.get(MemoryIndex::from_u32(n))))
             .chain((0..imported.tables).map(|n| layout.tables.get(TableIndex::from_u32(n))))
-            .chain((module.types.len() > 0).then_some(layout.regions.type_ids))
+            .chain((!module.types.is_empty()).then_some(layout.regions.type_ids))
             .collect()
     }
 

@@ -366,7 +366,7 @@ fn start_functions_run_for_each_user() {
         let mut sandbox = pool.instantiate(&template, Tenant(0), 0).unwrap();
         let started = sandbox.into_data();
         sandbox = pool.instantiate(&template, Tenant(0), started).unwrap();
-        assert!(*sandbox.data() % 2 == 0);
+        assert!(sandbox.data().is_multiple_of(2));
     }
 }
 
@@ -451,7 +451,7 @@ fn threads_share_a_pool() {
                         continue;
                     };
                     assert_eq!(grow.call(&mut sandbox, 1).unwrap(), 4);
-                    touch.call(&mut sandbox, (round % 60) as i32).unwrap();
+                    touch.call(&mut sandbox, round % 60).unwrap();
                     if round % 3 == 0 {
                         sender.send(sandbox).unwrap();
                     }

@@ -15,7 +15,7 @@
 //!
 //! # Safety
 //!
-//! This file holds unsafe code. A [`Parked`] store belongs to whoever has taken its place's number
+//! This file holds unsafe code. A `Parked` store belongs to whoever has taken its place's number
 //! from a list, or was handed the place when it was cold; the place's pointer is read and written
 //! by that owner alone.
 #![allow(unsafe_code, reason = "stores wait in places without an owner")]
