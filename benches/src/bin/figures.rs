@@ -12,10 +12,13 @@ use precast_benches::measure::{Clock, Plan, geometric_mean, interleave};
 use precast_benches::report::Report;
 use precast_benches::{Result, guests, ours, theirs};
 
+/// Measures what belongs together.
+type Section = fn(&Options, &mut Report) -> Result<()>;
+
 fn main() -> Result<()> {
     let options = Options::from_arguments()?;
     let mut report = Report::new();
-    let sections: [(&str, fn(&Options, &mut Report) -> Result<()>); 7] = [
+    let sections: [(&str, Section); 7] = [
         ("kernels", kernels),
         ("calls", calls),
         ("instances", instances),
