@@ -4,7 +4,7 @@ CARGO ?= cargo
 PRECAST = target/debug/precast
 OUT = target/example
 
-.PHONY: help run test check spec bench doc ci fuzz bless real figures versus edge-test
+.PHONY: help run test check spec bench doc ci fuzz bless real figures versus edge-test dist
 
 help:
 	@echo 'make run    compile the example to a shared object and run it in a sandbox'
@@ -14,6 +14,7 @@ help:
 	@echo 'make spec   the WebAssembly specification suite; SPEC="filter --cpu baseline" chooses'
 	@echo 'make bench  the benchmarks of calls, traps, opening, WASI and pools'
 	@echo 'make figures  Precast beside Wasmtime in one process: a table, and target/figures.json'
+	@echo 'make dist   the command as one static file that starts quickest: target/precast'
 	@echo 'make versus  pools of sandboxes beside Wasmtime: a table, and target/versus.json'
 	@echo 'make doc    the documentation, under target/doc'
 	@echo 'make fuzz   random modules against an interpreter; FUZZ=600 says for how many seconds'
@@ -73,3 +74,9 @@ versus:
 
 ci:
 	.ci/run
+
+# No shared library has to be found and relocated when it starts, and none has to be there.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+dist:
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release -p precast-cli --target $(HOST) --target-dir target/dist
+	strip -o target/precast target/dist/$(HOST)/release/precast
