@@ -105,7 +105,7 @@ impl Space {
         }
     }
 
-    /// Refuses what the process may not have mappings for; says how many are left beside.
+    /// Refuses what the process may not have mappings for; says how many windows may take.
     pub(crate) fn spare_mappings(&self, slots: u32) -> Result<usize, PoolError> {
         let Some(Mappings { max, used }) = Mappings::read() else {
             return Ok(usize::MAX / 2);
@@ -113,7 +113,9 @@ impl Space {
         let each = if self.cheap_guards { 0 } else { 2 };
         let needed = slots as usize * each + self.pieces.len();
         let left = max.saturating_sub(used + SPARE_MAPPINGS.min(max / 16));
+        // What a window saves is not worth that something else of the process is refused a mapping.
         left.checked_sub(needed)
+            .map(|left| left.saturating_sub(max / 8))
             .ok_or(PoolError::Mappings { needed, max, used })
     }
 
