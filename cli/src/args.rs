@@ -111,6 +111,9 @@ pub(crate) struct CompileArgs {
     /// 4G has every access checked, and lets far more instances live in one process.
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub(crate) memory_reservation: Option<u64>,
+    /// Turn optimisations off, to see what they do: names separated by commas.
+    #[arg(long, value_name = "PASS", value_delimiter = ',')]
+    pub(crate) without: Vec<String>,
     /// Count what the guest executes, and stop it when the fuel it was given is used up.
     #[arg(long)]
     pub(crate) fuel: bool,

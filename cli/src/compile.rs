@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, Progress, Target};
+use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, Pass, Progress, Target};
 
 use crate::args::{CompileArgs, EmitKind, Opt};
 use crate::failure::{Failure, remark};
@@ -57,6 +57,10 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
     };
     if let Some(target) = &args.target {
         options.target = Target::parse(target).map_err(|error| Failure::new("--target", error))?;
+    }
+    for name in &args.without {
+        let pass = Pass::parse(name).map_err(|error| Failure::new("--without", error))?;
+        options.passes = options.passes.without(pass);
     }
     options.cpu = Cpu::parse(&args.cpu).map_err(|error| Failure::new("--cpu", error))?;
     Ok(options)

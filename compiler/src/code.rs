@@ -203,6 +203,7 @@ mod tests {
             isa: &*isa,
             plain: &*plain,
             fuel: false,
+            passes: crate::passes::Passes::ALL,
         };
         let pool = crate::thread_pool(1).unwrap();
         compile_module(&env, &pool, BTreeSet::new(), &|_| {}).unwrap()

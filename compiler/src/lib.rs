@@ -18,6 +18,7 @@ mod metadata;
 mod module;
 mod object;
 mod options;
+mod passes;
 mod segments;
 mod strings;
 mod stubs;
@@ -30,6 +31,7 @@ pub use compile::Progress;
 pub use cpu::Cpu;
 pub use error::CompileError;
 pub use options::{Emit, OptLevel, Options, Target};
+pub use passes::{Pass, Passes};
 
 use crate::compile::compile_module;
 use crate::layout::Layout;
@@ -106,6 +108,7 @@ pub fn compile_with_progress(
         isa: &*isa,
         plain: &*plain,
         fuel: options.fuel,
+        passes: options.passes.at(options.opt),
     };
     let stubs = stubs::unnamed(&module);
     let mut summary = Summary {

@@ -16,6 +16,7 @@ pub(crate) use const_expr::{ConstValue, Init};
 pub(crate) use types::{FuncType, abi_ref_type, abi_val_type};
 
 use crate::error::CompileError;
+use crate::passes::BranchHints;
 use cranelift_codegen::entity::{PrimaryMap, entity_impl};
 use precast_abi::instance::GUARD_RESERVATION;
 use std::ops::Range;
@@ -133,6 +134,8 @@ pub(crate) struct Function<'a> {
     /// Whether an instance needs a `FuncRef` record of it: it is exported, or a reference to it
     /// can come into being at run time.
     pub(crate) needs_func_ref: bool,
+    /// Which of its branches are likely.
+    pub(crate) branch_hints: BranchHints,
 }
 
 impl Function<'_> {

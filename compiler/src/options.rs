@@ -2,6 +2,7 @@
 
 use crate::cpu::Cpu;
 use crate::error::CompileError;
+use crate::passes::Passes;
 use precast_abi::object::{Arch, Os};
 use std::fmt;
 
@@ -23,6 +24,8 @@ pub struct Options {
     pub memory_reservation: Option<u64>,
     /// Whether the code counts what it executes and stops when its fuel is used up.
     pub fuel: bool,
+    /// The optimisations that may run, for finding out what one of them does.
+    pub passes: Passes,
     /// How many threads work at once, at most 256; 0 stands for one per CPU. The output does not
     /// depend on it.
     pub jobs: usize,

@@ -1,7 +1,7 @@
 //! What fuzzing found, one test for each: the module, as small as it could be made, must behave as
 //! in the interpreter however it is compiled.
 
-use precast_compiler::OptLevel;
+use precast_compiler::{OptLevel, Passes};
 use precast_tests::fuzz::{Rng, Scene, Variant, compare};
 
 /// Runs the module in every variant, with arguments from a few seeds.
@@ -14,6 +14,7 @@ fn same(wat: &str) {
                 opt,
                 compact: false,
                 fuel: false,
+                passes: Passes::ALL,
             };
             for seed in 0..10 {
                 let scene = Scene::new(wasm.clone(), &mut Rng::new(seed));

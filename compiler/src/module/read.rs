@@ -182,6 +182,7 @@ impl<'a> ModuleInfo<'a> {
             name: None,
             export_name: None,
             needs_func_ref: false,
+            branch_hints: BranchHints::default(),
         });
     }
 
@@ -361,13 +362,21 @@ impl<'a> ModuleInfo<'a> {
 
     /// Custom sections cannot make a module invalid: what does not read well is left out.
     fn read_custom(&mut self, section: &wasmparser::CustomSectionReader<'a>) {
-        let KnownCustom::Name(names) = section.as_known() else {
+        let known = section.as_known();
+        if !matches!(known, KnownCustom::Name(_)) {
             self.customs.push(CustomSection {
                 name: section.name(),
                 bytes: section.data(),
             });
-            return;
-        };
+        }
+        match known {
+            KnownCustom::Name(names) => self.read_names(names),
+            KnownCustom::BranchHints(hints) => self.read_branch_hints(hints),
+            _ => {}
+        }
+    }
+
+    fn read_names(&mut self, names: wasmparser::NameSectionReader<'a>) {
         for subsection in names {
             match subsection {
                 Ok(Name::Module { name, .. }) => self.name = Some(name),
@@ -381,6 +390,14 @@ impl<'a> ModuleInfo<'a> {
                 }
                 Ok(_) => {}
                 Err(_) => return,
+            }
+        }
+    }
+    fn read_branch_hints(&mut self, section: wasmparser::BranchHintSectionReader<'a>) {
+        for entry in section.into_iter().map_while(Result::ok) {
+            if let Some(function) = self.functions.get_mut(FuncIndex::from_u32(entry.func)) {
+                let hints = entry.hints.into_iter().map_while(Result::ok);
+                function.branch_hints = BranchHints::new(hints);
             }
         }
     }

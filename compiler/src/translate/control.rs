@@ -4,6 +4,7 @@ use super::func::FuncTranslator;
 use super::signature::clif_type;
 use crate::error::CompileError;
 use crate::module::TypeIndex;
+use crate::passes::Pass;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Value};
 use precast_abi::trap::TrapCode;
@@ -119,6 +120,11 @@ impl FuncTranslator<'_> {
         let then = self.builder.create_block();
         let otherwise = self.builder.create_block();
         self.append_params(otherwise, &params);
+        match self.branch_hint() {
+            Some(true) => self.builder.set_cold_block(otherwise),
+            Some(false) => self.builder.set_cold_block(then),
+            None => {}
+        }
         let args = block_args(self.peek_n(params.len()));
         self.builder
             .ins()
@@ -259,10 +265,34 @@ impl FuncTranslator<'_> {
         let label = self.label(depth);
         let args = block_args(self.peek_n(label.arity));
         let next = self.builder.create_block();
-        self.builder
-            .ins()
-            .brif(condition, label.block, &args, next, &[]);
+        match self.branch_hint() {
+            Some(false) => {
+                let edge = self.builder.create_block();
+                self.builder.set_cold_block(edge);
+                self.builder.ins().brif(condition, edge, &[], next, &[]);
+                self.continue_at(edge);
+                self.builder.ins().jump(label.block, &args);
+            }
+            hint => {
+                if hint == Some(true) {
+                    self.builder.set_cold_block(next);
+                }
+                self.builder
+                    .ins()
+                    .brif(condition, label.block, &args, next, &[]);
+            }
+        }
         self.continue_at(next);
+    }
+
+    /// Whether the branch that is being translated is likely to be taken, if that is known.
+    fn branch_hint(&self) -> Option<bool> {
+        if !self.env.passes.has(Pass::BranchHints) {
+            return None;
+        }
+        let function = &self.env.module.functions[self.index?];
+        let distance = self.offset.checked_sub(function.body_range().start)?;
+        function.branch_hints.taken(distance)
     }
 
     pub(super) fn translate_br_on_null(&mut self, depth: u32) {

@@ -2,6 +2,7 @@
 
 use crate::layout::Layout;
 use crate::module::ModuleInfo;
+use crate::passes::Passes;
 use cranelift_codegen::ir::{Function, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 
@@ -18,6 +19,8 @@ pub(crate) struct Env<'a> {
     pub(crate) plain: &'a dyn TargetIsa,
     /// Whether to count what is executed.
     pub(crate) fuel: bool,
+    /// The optimisations that run.
+    pub(crate) passes: Passes,
 }
 
 /// Functions whose blocks have more parameters than this, all together, are compiled without

@@ -4,6 +4,7 @@ use super::{Env, needs_init, translate_function, translate_init};
 use crate::error::CompileError;
 use crate::layout::Layout;
 use crate::module::ModuleInfo;
+use crate::passes::Passes;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -61,6 +62,7 @@ fn translate_module(module: &ModuleInfo<'_>) -> Result<Vec<Function>, CompileErr
         isa: &*isa,
         plain: &*isa,
         fuel: false,
+        passes: Passes::ALL,
     };
     let mut fctx = FunctionBuilderContext::new();
     let mut functions = Vec::new();

@@ -11,7 +11,7 @@ use precast::{
     MemoryType, Module, RefType, Store, Table, TableType, Val, ValType,
 };
 use precast_abi::trap::TrapCode;
-use precast_compiler::{CompileError, Cpu, OptLevel, Options};
+use precast_compiler::{CompileError, Cpu, OptLevel, Options, Pass, Passes};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -26,6 +26,8 @@ pub struct Variant {
     pub compact: bool,
     /// Whether fuel is counted, of which there is plenty.
     pub fuel: bool,
+    /// The optimisations of our own.
+    pub passes: Passes,
 }
 
 /// As much as a 32-bit memory can have without guard pages.
@@ -47,6 +49,7 @@ impl Variant {
             ]),
             compact: rng.below(3) == 0,
             fuel: rng.below(4) == 0,
+            passes: choose_passes(rng),
         }
     }
 
@@ -56,10 +59,20 @@ impl Variant {
             opt: self.opt,
             memory_reservation: self.compact.then_some(COMPACT),
             fuel: self.fuel,
+            passes: self.passes,
             jobs: 1,
             ..Options::default()
         })
     }
+}
+
+/// All passes half of the time, and else each with an even chance.
+fn choose_passes(rng: &mut Rng) -> Passes {
+    if rng.below(2) == 0 {
+        return Passes::ALL;
+    }
+    let chosen = Pass::ALL.into_iter().filter(|_| rng.below(2) == 0);
+    chosen.fold(Passes::NONE, |passes, (pass, _)| passes.with(pass))
 }
 
 impl fmt::Display for Variant {
@@ -67,6 +80,11 @@ impl fmt::Display for Variant {
         write!(f, "--cpu {}, {:?}", self.cpu, self.opt)?;
         for (on, name) in [(self.compact, ", compact"), (self.fuel, ", fuel")] {
             f.write_str(if on { name } else { "" })?;
+        }
+        for (pass, _) in Pass::ALL {
+            if !self.passes.has(pass) {
+                write!(f, ", --without {pass}")?;
+            }
         }
         Ok(())
     }

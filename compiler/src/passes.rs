@@ -1,0 +1,121 @@
+//! Optimisations of our own, before Cranelift's. Each is a file, and can be turned off.
+
+mod branch_hints;
+#[cfg(test)]
+mod golden;
+
+pub(crate) use branch_hints::BranchHints;
+
+use crate::error::CompileError;
+use crate::options::OptLevel;
+use std::fmt;
+
+/// An optimisation that can be turned off. None of them changes what a module does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Pass {
+    /// Branches that the module's `metadata.code.branch_hint` section calls unlikely leave the
+    /// straight way through the code.
+    BranchHints,
+}
+
+impl Pass {
+    /// Every pass, with its name.
+    pub const ALL: [(Pass, &'static str); 1] = [(Pass::BranchHints, "branch-hints")];
+
+    /// The pass with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError::Options`] for anything else; the message lists the passes.
+    pub fn parse(name: &str) -> Result<Pass, CompileError> {
+        let known = Pass::ALL.iter().find(|(_, known)| *known == name);
+        known
+            .map(|(pass, _)| *pass)
+            .ok_or_else(|| CompileError::Options {
+                message: format!(
+                    "unknown pass {name:?}: there are {}",
+                    Pass::ALL.map(|(_, name)| name).join(", ")
+                ),
+            })
+    }
+}
+
+impl fmt::Display for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = Pass::ALL.iter().find(|(pass, _)| pass == self);
+        f.write_str(known.map_or("unknown", |(_, name)| name))
+    }
+}
+
+/// A set of passes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Passes(u32);
+
+impl Passes {
+    /// All of them: the default. [`OptLevel::None`] runs none all the same.
+    pub const ALL: Passes = Passes((1 << Pass::ALL.len()) - 1);
+    /// None of them.
+    pub const NONE: Passes = Passes(0);
+
+    /// These and `pass`.
+    #[must_use]
+    pub const fn with(self, pass: Pass) -> Passes {
+        Passes(self.0 | 1 << pass as u32)
+    }
+
+    /// These but not `pass`.
+    #[must_use]
+    pub const fn without(self, pass: Pass) -> Passes {
+        Passes(self.0 & !(1 << pass as u32))
+    }
+
+    /// Whether `pass` is one of them.
+    pub const fn has(self, pass: Pass) -> bool {
+        self.0 & 1 << pass as u32 != 0
+    }
+
+    /// Those that run at this level.
+    pub(crate) fn at(self, level: OptLevel) -> Passes {
+        match level {
+            OptLevel::None => Passes::NONE,
+            OptLevel::Speed | OptLevel::Size => self,
+        }
+    }
+}
+
+impl Default for Passes {
+    fn default() -> Self {
+        Passes::ALL
+    }
+}
+
+impl fmt::Debug for Passes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Pass::ALL.into_iter().filter(|(pass, _)| self.has(*pass));
+        f.debug_list().entries(names.map(|(_, name)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pass_has_a_name_and_a_place_of_its_own() {
+        for (pass, name) in Pass::ALL {
+            assert_eq!(Pass::parse(name), Ok(pass));
+            assert_eq!(pass.to_string(), name);
+            assert!(!Passes::NONE.has(pass) && Passes::ALL.has(pass));
+            assert_eq!(Passes::NONE.with(pass).without(pass), Passes::NONE);
+            assert_eq!(Passes::ALL.without(pass).with(pass), Passes::ALL);
+            assert_ne!(Passes::ALL.without(pass), Passes::ALL);
+        }
+    }
+
+    #[test]
+    fn unknown_passes_are_refused_with_what_there_is() {
+        let error = Pass::parse("branch").unwrap_err().to_string();
+        assert!(error.contains("branch-hints"), "{error}");
+    }
+}
