@@ -94,6 +94,7 @@ impl Toolchain {
                 "-fPIC",
                 "-fvisibility=hidden",
                 "-ffp-contract=off",
+                "-fno-math-errno",
             ]),
         };
         if kernel.is_simd && cfg!(target_arch = "x86_64") {
