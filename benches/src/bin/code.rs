@@ -3,18 +3,23 @@
 //! usage: `code [--kernel NAME,…] [--quick] [--only-precast] [--without PASS,…] [--rounds N]
 //! [--file FILE]`. Prints a table and the goals, and writes `target/code.json` where every
 //! contestant took part.
+//!
+//! `code --kernel NAME --disas [--function PART,…] [--beside KEY] [--whole]` shows instead where the time
+//! goes, and the machine code of the hot functions, ours and the fastest native one's (or that of another
+//! contestant: `wasmtime`, `native_cc_o2`, `wasm2c`, …).
 
 use std::path::PathBuf;
 
 use precast_benches::Result;
 use precast_benches::code::contestant::key;
+use precast_benches::code::disas::View;
 use precast_benches::code::native::Toolchain;
 use precast_benches::code::precast::Build;
-use precast_benches::code::run::Field;
+use precast_benches::code::run::{Field, Row};
 use precast_benches::code::table::Table;
 use precast_benches::code::wasm2c::Wasm2c;
 use precast_benches::code::wasmtime::Setting;
-use precast_benches::code::{goals, table, workshop};
+use precast_benches::code::{disas, goals, table, workshop};
 use precast_benches::kernels::{KERNELS, Kernel};
 
 /// What was asked for.
@@ -26,6 +31,8 @@ struct Request {
     without: Option<Build>,
     rounds: Option<usize>,
     file: Option<PathBuf>,
+    is_disas: bool,
+    view: View,
 }
 
 fn main() -> Result<()> {
@@ -36,6 +43,13 @@ fn main() -> Result<()> {
         .kernels
         .clone()
         .unwrap_or_else(|| KERNELS.iter().collect());
+    if request.is_disas {
+        for kernel in kernels {
+            let mut contestants = field.prepare(kernel, &mut Row::default())?;
+            disas::show(kernel, &mut contestants, &request.view)?;
+        }
+        return Ok(());
+    }
     let table = Table::start(|key| takes_part(&field, key));
     let mut rows = Vec::new();
     for kernel in kernels {
@@ -67,6 +81,12 @@ impl Request {
                 "--without" => request.without = Some(Build::without(&value()?)?),
                 "--rounds" => request.rounds = Some(value()?.parse()?),
                 "--file" => request.file = Some(value()?.into()),
+                "--disas" => request.is_disas = true,
+                "--function" => {
+                    request.view.functions = value()?.split(',').map(str::to_owned).collect();
+                }
+                "--beside" => request.view.beside = Some(value()?),
+                "--whole" => request.view.is_whole = true,
                 _ => return Err(format!("unknown argument {argument}").into()),
             }
         }

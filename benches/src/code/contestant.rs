@@ -1,5 +1,7 @@
 //! One way to run a kernel.
 
+use std::path::PathBuf;
+
 use crate::Result;
 
 /// A kernel, ready to run.
@@ -8,8 +10,25 @@ pub struct Contestant {
     pub key: String,
     /// Bytes of the machine code of its functions, where that is known.
     pub code: Option<u64>,
+    /// Where its code is.
+    pub place: Place,
     /// Calls the kernel's `run`.
     pub run: Box<dyn FnMut(i32) -> Result<i64>>,
+}
+
+/// Where code is, for a profile.
+pub enum Place {
+    /// In a mapped object.
+    File(PathBuf),
+    /// Somewhere in memory.
+    Memory {
+        /// The address of the first byte.
+        at: usize,
+        /// A copy.
+        text: Vec<u8>,
+        /// Names, offsets and sizes.
+        functions: Vec<(String, usize, usize)>,
+    },
 }
 
 /// Keys of the contestants that goals speak of.

@@ -7,13 +7,16 @@
 //! | [`native`] | the same source by the C and Rust compilers of this machine, in a shared library |
 //! | [`wasm2c`] | the module as C, where `wasm2c` is installed |
 //! | [`run`] | one kernel: results compared, then measured |
+//! | [`disas`], [`profile`] | machine code beside another's, and where its time goes |
 //! | [`table`] | lines on the terminal, and the JSON file |
 //! | [`goals`] | the goals, and what was reached |
 
 pub mod contestant;
+pub mod disas;
 pub mod goals;
 pub mod native;
 pub mod precast;
+pub mod profile;
 pub mod run;
 pub mod table;
 pub mod wasm2c;

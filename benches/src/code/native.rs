@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use super::contestant::Contestant;
+use super::contestant::{Contestant, Place};
 use super::{sources, workshop};
 use crate::Result;
 use crate::kernels::Kernel;
@@ -102,11 +102,11 @@ impl Toolchain {
         }
         command.arg("-o").arg(&library).arg(&source);
         build(&mut command, &library, &[source])?;
-        let library = Library::open(&library)?;
-        let run = library.run()?;
+        let run = Library::open(&library)?.run()?;
         Ok(Contestant {
             key: self.key.to_owned(),
             code: None,
+            place: Place::File(library),
             run: Box::new(move |n| Ok(run(n))),
         })
     }

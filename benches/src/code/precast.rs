@@ -6,7 +6,7 @@ use object::{Object, ObjectSymbol, SymbolKind};
 use precast::{Linker, Store};
 use precast_compiler::{Compiled, Options, Pass, Passes};
 
-use super::contestant::{Contestant, key};
+use super::contestant::{Contestant, Place, key};
 use super::workshop;
 use crate::kernels::Kernel;
 use crate::{Result, ours};
@@ -82,6 +82,7 @@ impl Build {
         Ok(Contestant {
             key: self.key.to_owned(),
             code: Some(function_bytes(&compiled.bytes)?),
+            place: Place::File(path),
             run: Box::new(move |n| Ok(run.call(&mut store, n)?)),
         })
     }

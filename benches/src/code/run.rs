@@ -74,7 +74,11 @@ impl Field {
     }
 
     /// Compiles and loads the kernel in every way.
-    fn prepare(&self, kernel: &Kernel, row: &mut Row) -> Result<Vec<Contestant>> {
+    ///
+    /// # Errors
+    ///
+    /// If one of the runtimes fails; a native compiler that fails is noted in the row.
+    pub fn prepare(&self, kernel: &Kernel, row: &mut Row) -> Result<Vec<Contestant>> {
         let mut all = Vec::new();
         for build in &self.builds {
             all.push(build.contestant(kernel)?);

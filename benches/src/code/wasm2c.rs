@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::contestant::{Contestant, key};
+use super::contestant::{Contestant, Place, key};
 use super::native::{Library, answers, build};
 use super::{sources, workshop};
 use crate::Result;
@@ -57,6 +57,7 @@ impl Wasm2c {
         Ok(Contestant {
             key: key::WASM2C.to_owned(),
             code: None,
+            place: Place::File(library),
             run: Box::new(move |n| Ok(run(n))),
         })
     }

@@ -2,7 +2,7 @@
 
 use wasmtime::{Config, Engine, Inlining, Instance, Module, Store};
 
-use super::contestant::{Contestant, key};
+use super::contestant::{Contestant, Place, key};
 use crate::Result;
 use crate::kernels::Kernel;
 
@@ -60,9 +60,23 @@ impl Setting {
         }
         let instance = Instance::new(&mut store, &module, &[])?;
         let run = instance.get_typed_func::<i32, i64>(&mut store, "run")?;
+        let functions: Vec<(String, usize, usize)> = module
+            .functions()
+            .map(|function| {
+                let number = format!("function[{}]", function.index.as_u32());
+                let name = function.name.clone().unwrap_or(number);
+                (name, function.offset, function.len)
+            })
+            .collect();
+        let bytes: usize = functions.iter().map(|(.., size)| size).sum();
         Ok(Contestant {
             key: self.key().to_owned(),
-            code: Some(module.functions().map(|function| function.len as u64).sum()),
+            code: Some(bytes as u64),
+            place: Place::Memory {
+                at: module.text().as_ptr() as usize,
+                text: module.text().to_vec(),
+                functions,
+            },
             run: Box::new(move |n| Ok(run.call(&mut store, n)?)),
         })
     }
