@@ -37,6 +37,8 @@ pub mod key {
     pub const PRECAST: &str = "precast";
     /// Ours, some passes off.
     pub const WITHOUT: &str = "precast_without";
+    /// Ours, guided by a profile.
+    pub const PROFILE: &str = "precast_profile";
     /// Wasmtime as it comes.
     pub const WASMTIME: &str = "wasmtime";
     /// Wasmtime with its inlining switched on.

@@ -47,6 +47,8 @@ struct Code {
     /// What `objdump` is called with, but for the range.
     arguments: Vec<String>,
     functions: Vec<Function>,
+    /// Pieces of the file: address, contents.
+    contents: Vec<(u64, Vec<u8>)>,
     /// What was seen where.
     hits: BTreeMap<u64, usize>,
     /// Samples in all, those outside of the code included.
@@ -113,7 +115,7 @@ impl Code {
             } => {
                 let path = workshop().join(name);
                 fs::write(&path, text)?;
-                Self::of_memory(*at, text.len(), functions, &path)
+                Self::of_memory(*at, text, functions, &path)
             }
         };
         code.samples = samples.len();
@@ -158,13 +160,20 @@ impl Code {
             Some(offset - from + address)
         };
         let arguments = vec![path.to_string_lossy().into_owned()];
-        Ok((Self::new(arguments, functions), Box::new(to_address)))
+        let contents = file
+            .segments()
+            .filter_map(|segment| Some((segment.address(), segment.data().ok()?.to_vec())))
+            .collect();
+        Ok((
+            Self::new(arguments, functions, contents),
+            Box::new(to_address),
+        ))
     }
 
     /// Code that another runtime put into memory: addresses are offsets.
     fn of_memory(
         at: usize,
-        size: usize,
+        text: &[u8],
         functions: &[(String, usize, usize)],
         path: &Path,
     ) -> (Self, ToAddress) {
@@ -186,19 +195,29 @@ impl Code {
                 size: *size as u64,
             })
             .collect();
+        let size = text.len();
         let to_address = move |pc: usize| {
             let offset = pc.checked_sub(at).filter(|offset| *offset < size)?;
             Some(offset as u64)
         };
-        (Self::new(arguments, functions), Box::new(to_address))
+        let contents = vec![(0, text.to_vec())];
+        (
+            Self::new(arguments, functions, contents),
+            Box::new(to_address),
+        )
     }
 
-    fn new(arguments: Vec<String>, mut functions: Vec<Function>) -> Self {
+    fn new(
+        arguments: Vec<String>,
+        mut functions: Vec<Function>,
+        contents: Vec<(u64, Vec<u8>)>,
+    ) -> Self {
         functions.retain(|function| function.size > 0);
         functions.sort_by_key(|function| function.start);
         Self {
             arguments,
             functions,
+            contents,
             hits: BTreeMap::new(),
             samples: 0,
         }
@@ -247,7 +266,7 @@ impl Code {
     }
 
     fn print_function(&self, function: &Function, is_whole: bool) -> Result<()> {
-        let lines = self.disassemble(function)?;
+        let lines = self.listing(function)?;
         let hits_of = |index: usize| {
             let start = lines[index].0;
             let end = lines
@@ -285,8 +304,44 @@ impl Code {
         Ok(())
     }
 
-    /// Addresses and instructions.
-    fn disassemble(&self, function: &Function) -> Result<Vec<(u64, String)>> {
+    /// Addresses and instructions; a jump table behind its jump is one line.
+    fn listing(&self, function: &Function) -> Result<Vec<(u64, String)>> {
+        let stop = function.start + function.size;
+        let mut lines = self.disassemble(function.start, stop)?;
+        let mut from = 0;
+        while let Some((jump, table)) = table_behind_jump(&lines, from) {
+            let (count, end) = self.table(table, stop);
+            lines.truncate(jump + 1);
+            lines.push((table, format!("(a jump table of {count} entries)")));
+            lines.extend(self.disassemble(end, stop)?);
+            from = jump + 2;
+        }
+        Ok(lines)
+    }
+
+    /// How many entries a jump table has, and where it ends: at the first of its targets, at the latest.
+    fn table(&self, table: u64, stop: u64) -> (usize, u64) {
+        let (mut count, mut end) = (0, stop);
+        while let Some(entry) = self.read_i32(table + count * 4) {
+            let target = table.wrapping_add_signed(entry.into());
+            if table + count * 4 >= end || target <= table || target >= stop {
+                break;
+            }
+            end = end.min(target);
+            count += 1;
+        }
+        (count as usize, table + count * 4)
+    }
+
+    fn read_i32(&self, address: u64) -> Option<i32> {
+        self.contents.iter().find_map(|(start, bytes)| {
+            let offset = usize::try_from(address.checked_sub(*start)?).ok()?;
+            let word = bytes.get(offset..offset.checked_add(4)?)?;
+            Some(i32::from_le_bytes(word.try_into().ok()?))
+        })
+    }
+
+    fn disassemble(&self, start: u64, stop: u64) -> Result<Vec<(u64, String)>> {
         let mut command = Command::new("objdump");
         if !self.arguments.contains(&"-D".to_owned()) {
             command.arg("-d");
@@ -296,8 +351,8 @@ impl Code {
         }
         command
             .args(["--no-show-raw-insn", "-w"])
-            .arg(format!("--start-address={}", function.start))
-            .arg(format!("--stop-address={}", function.start + function.size))
+            .arg(format!("--start-address={start}"))
+            .arg(format!("--stop-address={stop}"))
             .args(&self.arguments);
         let done = command
             .output()
@@ -308,6 +363,23 @@ impl Code {
         let text = String::from_utf8_lossy(&done.stdout);
         Ok(text.lines().filter_map(instruction).collect())
     }
+}
+
+/// A jump through a register, the address behind it loaded shortly before: its place in the listing,
+/// and that address.
+fn table_behind_jump(lines: &[(u64, String)], from: usize) -> Option<(usize, u64)> {
+    (from..lines.len().saturating_sub(1)).find_map(|jump| {
+        let behind = lines[jump + 1].0;
+        let is_jump = lines[jump].1.starts_with("jmp    r");
+        let is_loaded = |(_, text): &(u64, String)| {
+            let load = text.starts_with("lea ");
+            let (_, remark) = text.split_once("# ").filter(|_| load)?;
+            let address = remark.split(' ').next()?.trim_start_matches("0x");
+            (u64::from_str_radix(address, 16).ok()? == behind).then_some(())
+        };
+        let before = &lines[jump.saturating_sub(6)..jump];
+        (is_jump && before.iter().any(|line| is_loaded(line).is_some())).then_some((jump, behind))
+    })
 }
 
 /// From an address in this process to one in the file.
@@ -346,5 +418,27 @@ mod tests {
         assert_eq!(instruction(line), Some(expected));
         assert_eq!(instruction("0000000000001170 <block>:"), None);
         assert_eq!(instruction(""), None);
+    }
+
+    #[test]
+    fn a_jump_table_is_told_from_code() {
+        let listing = |loaded: &str| {
+            [
+                (0x10, format!("lea    r10,[rip+0x9]        # {loaded}")),
+                (0x17, "movsxd rax,DWORD PTR [r10+rsi*4]".to_owned()),
+                (0x1b, "add    r10,rax".to_owned()),
+                (0x1e, "jmp    r10".to_owned()),
+                (0x21, "or     al,0x0".to_owned()),
+            ]
+        };
+        let found = table_behind_jump(&listing("21 <run+0x21>"), 0);
+        assert_eq!(found, Some((3, 0x21)));
+        assert_eq!(table_behind_jump(&listing("0x21"), 0), Some((3, 0x21)));
+        assert_eq!(table_behind_jump(&listing("0x29"), 0), None);
+
+        let entries = [12i32, 12, 20, 0x1000];
+        let contents = entries.iter().flat_map(|entry| entry.to_le_bytes());
+        let code = Code::new(Vec::new(), Vec::new(), vec![(0x21, contents.collect())]);
+        assert_eq!(code.table(0x21, 0x100), (3, 0x2d));
     }
 }

@@ -12,6 +12,7 @@ use crate::measure::geometric_mean;
 
 /// The columns: a heading, and whom we are compared with.
 const COLUMNS: &[(&str, &str)] = &[
+    ("profile", key::PROFILE),
     ("without", key::WITHOUT),
     ("wasmtime", key::WASMTIME),
     ("inlining", key::INLINING),
