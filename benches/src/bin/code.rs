@@ -4,11 +4,13 @@
 //! [--file FILE]`. Prints a table and the goals, and writes `target/code.json` where every
 //! contestant took part.
 //!
+//! `--module FILE --size N` measures another module that exports `run(i32) -> i64`, without native code.
+//!
 //! `code --kernel NAME --disas [--function PART,…] [--beside KEY] [--whole]` shows instead where the time
 //! goes, and the machine code of the hot functions, ours and the fastest native one's (or that of another
 //! contestant: `wasmtime`, `native_cc_o2`, `wasm2c`, …).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use precast_benches::Result;
 use precast_benches::code::contestant::key;
@@ -30,6 +32,8 @@ struct Request {
     only_precast: bool,
     without: Option<Build>,
     rounds: Option<usize>,
+    module: Option<PathBuf>,
+    size: i32,
     file: Option<PathBuf>,
     is_disas: bool,
     view: View,
@@ -59,7 +63,8 @@ fn main() -> Result<()> {
     }
     table.finish(&rows);
     goals::print(&rows);
-    let is_complete = !request.only_precast && request.without.is_none();
+    let is_complete =
+        !request.only_precast && request.without.is_none() && request.module.is_none();
     let file = request
         .file
         .or_else(|| is_complete.then(|| "target/code.json".into()));
@@ -79,6 +84,8 @@ impl Request {
                 "--quick" => request.is_quick = true,
                 "--only-precast" => request.only_precast = true,
                 "--without" => request.without = Some(Build::without(&value()?)?),
+                "--module" => request.module = Some(value()?.into()),
+                "--size" => request.size = value()?.parse()?,
                 "--rounds" => request.rounds = Some(value()?.parse()?),
                 "--file" => request.file = Some(value()?.into()),
                 "--disas" => request.is_disas = true,
@@ -89,6 +96,9 @@ impl Request {
                 "--whole" => request.view.is_whole = true,
                 _ => return Err(format!("unknown argument {argument}").into()),
             }
+        }
+        if let Some(path) = &request.module {
+            request.kernels = Some(vec![foreign(path, request.size)?]);
         }
         Ok(request)
     }
@@ -109,6 +119,22 @@ impl Request {
             rounds: self.rounds.unwrap_or(if self.is_quick { 7 } else { 25 }),
         }
     }
+}
+
+/// Any module, as a kernel without source; its checksum is what Wasmtime computes.
+fn foreign(path: &Path, size: i32) -> Result<&'static Kernel> {
+    let name = path.file_stem().ok_or("the module has no name")?;
+    let mut kernel = Kernel {
+        name: name.to_string_lossy().into_owned().leak(),
+        about: "",
+        size,
+        checksum: 0,
+        is_simd: false,
+        source: "",
+        wasm: std::fs::read(path)?.leak(),
+    };
+    kernel.checksum = (Setting::Default.contestant(&kernel)?.run)(size)?;
+    Ok(Box::leak(Box::new(kernel)))
 }
 
 /// The kernels with these names.
