@@ -10,10 +10,10 @@ for name in "$@"; do
     case $name in simd*) features=-msimd128 ;; *) features= ;; esac
     if [ -e "$name.rs" ]; then
         "$RUSTC" --target wasm32-unknown-unknown --crate-type=cdylib --edition=2024 -Copt-level=3 \
-            -Cpanic=abort -Clto=fat -Ccodegen-units=1 -Cstrip=symbols -o "$name.wasm" "$name.rs"
+            -Cpanic=abort -Clto=fat -Ccodegen-units=1 -Cstrip=debuginfo -o "$name.wasm" "$name.rs"
         continue
     fi
-    "$PYTHON" -m ziglang cc -target wasm32-freestanding -O3 $features \
-        -nostdlib -Wall -Wextra -Werror -Wl,--no-entry -Wl,-s -Wl,-z,stack-size=65536 \
+    "$PYTHON" -m ziglang cc -target wasm32-freestanding -O3 -g0 $features \
+        -nostdlib -Wall -Wextra -Werror -Wl,--no-entry -Wl,-z,stack-size=65536 \
         -o "$name.wasm" "$name.c"
 done
