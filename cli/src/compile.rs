@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, Pass, Progress, Target};
+use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, Pass, Profile, Progress, Target};
 
 use crate::args::{CompileArgs, EmitKind, Opt};
 use crate::failure::{Failure, remark};
@@ -52,6 +52,8 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
         },
         memory_reservation: args.memory_reservation,
         fuel: args.fuel,
+        instrument: args.instrument,
+        profile: profile(&args.profile)?,
         jobs: args.jobs,
         ..Options::default()
     };
@@ -64,6 +66,21 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
     }
     options.cpu = Cpu::parse(&args.cpu).map_err(|error| Failure::new("--cpu", error))?;
     Ok(options)
+}
+
+/// The profiles of these files, all together.
+fn profile(paths: &[PathBuf]) -> Result<Option<Profile>, Failure> {
+    let mut sum: Option<Profile> = None;
+    for path in paths {
+        let found = input::read_profile(path)?;
+        match &mut sum {
+            Some(sum) => sum
+                .merge(&found)
+                .map_err(|error| Failure::at(path, error))?,
+            None => sum = Some(found),
+        }
+    }
+    Ok(sum)
 }
 
 /// Where the result goes: what the user says, or the input's name with another ending.
