@@ -2,6 +2,7 @@
 
 use crate::error::CompileError;
 use crate::helpers::Helper;
+use crate::placement::{self, Phases};
 use crate::translate::Namespace;
 use crate::trap;
 use crate::unwind::FrameCode;
@@ -19,6 +20,8 @@ pub(crate) struct Code {
     pub(crate) bytes: Box<[u8]>,
     /// What its place must be a multiple of.
     pub(crate) align: u32,
+    /// Where in a line of the processor's cache it should start.
+    pub(crate) phases: Phases,
     /// Places that depend on other functions or tables.
     pub(crate) relocs: Box<[Reloc]>,
     /// Instructions that trap by a signal, other than by an access to a guard-page memory:
@@ -74,6 +77,12 @@ impl Code {
         Ok(Code {
             bytes: buffer.data().into(),
             align: buffer.alignment,
+            phases: placement::phases(
+                &compiled.bb_starts,
+                &compiled.bb_edges,
+                buffer.data().len() as u32,
+                buffer.alignment,
+            ),
             traps: traps
                 .iter()
                 .filter(live)

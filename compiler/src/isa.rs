@@ -28,6 +28,8 @@ fn shared_flags(opt: OptLevel) -> Result<settings::Flags, SetError> {
     flags.set("opt_level", level)?;
     flags.set("regalloc_algorithm", allocator)?;
     flags.set("enable_verifier", bool_name(cfg!(debug_assertions)))?;
+    // Where functions are placed depends on where their loops are.
+    flags.set("machine_code_cfg_info", bool_name(opt == OptLevel::Speed))?;
     // Backtraces and `return_call` rest on frame pointers.
     flags.set("preserve_frame_pointers", "true")?;
     flags.set("unwind_info", "true")?;

@@ -19,6 +19,7 @@ mod module;
 mod object;
 mod options;
 mod passes;
+mod placement;
 mod profile;
 mod segments;
 mod strings;

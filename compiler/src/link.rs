@@ -5,14 +5,12 @@
 
 use crate::code::{Code, Target};
 use crate::error::CompileError;
+use crate::placement::{ALIGN, LINE};
 use crate::translate::Namespace;
 use crate::unwind::Unwind;
 use cranelift_codegen::ir::UserExternalName;
 use precast_abi::NONE;
 use std::collections::BTreeMap;
-
-/// What the place of every function is a multiple of.
-pub(crate) const ALIGN: u32 = 16;
 
 /// Fills the gaps between functions: a breakpoint, where nothing should get to.
 const FILLER: u8 = 0xcc;
@@ -73,7 +71,11 @@ impl Text {
     }
 
     fn append(&mut self, name: UserExternalName, code: Code) -> Result<(), CompileError> {
-        let start = u64::from(self.size).next_multiple_of(u64::from(code.align.max(ALIGN)));
+        let align = u64::from(code.align.max(ALIGN));
+        let first = u64::from(self.size).next_multiple_of(align);
+        let mut places = (first..first + u64::from(LINE)).step_by(align as usize);
+        let suits = |place: &u64| code.phases.has((place % u64::from(LINE)) as u32);
+        let start = places.find(suits).unwrap_or(first);
         let end = start + code.bytes.len() as u64;
         if end > MAX_SIZE {
             return Err(CompileError::TooLarge {
@@ -210,6 +212,7 @@ impl Text {
 mod tests {
     use super::*;
     use crate::code::Reloc;
+    use crate::placement::Phases;
     use crate::unwind::FrameCode;
 
     /// Code of some size with one field at offset 4.
@@ -217,6 +220,7 @@ mod tests {
         Code {
             bytes: vec![0x90; size].into(),
             align: 1,
+            phases: Phases::ALL,
             relocs: [Reloc {
                 offset: 4,
                 target,

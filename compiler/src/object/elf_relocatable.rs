@@ -7,8 +7,9 @@
 
 use super::{Parts, Symbol, string_at};
 use crate::error::CompileError;
-use crate::link::{ALIGN, Places};
+use crate::link::Places;
 use crate::options::Target;
+use crate::placement::LINE;
 use object::elf;
 use object::write::{Object, Relocation, SectionId, Symbol as ObjectSymbol, SymbolId};
 use object::write::{StandardSegment, SymbolSection};
@@ -93,7 +94,7 @@ impl Writer {
         };
         parts.text.write(&mut text, &nowhere)?;
         self.object
-            .set_section_data(self.text, text, u64::from(ALIGN.max(32)));
+            .set_section_data(self.text, text, u64::from(LINE));
         let metadata = self.object.section_symbol(self.metadata);
         let tables = i64::from(parts.metadata.code_tables());
         for (field, distance) in parts.text.code_table_fields() {
