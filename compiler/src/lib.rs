@@ -109,6 +109,7 @@ pub fn compile_with_progress(
         plain: &*plain,
         fuel: options.fuel,
         passes: options.passes.at(options.opt),
+        level: options.opt,
     };
     let stubs = stubs::unnamed(&module);
     let mut summary = Summary {
