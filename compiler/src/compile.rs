@@ -194,28 +194,40 @@ pub(crate) fn compile_module(
     unnamed_stubs: BTreeSet<Stub>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Vec<(UserExternalName, Code)>, CompileError> {
-    let functions: Vec<Unit> = own_functions(env.module).map(Unit::Function).collect();
     let inliner = Inliner::new(env);
+    let may_vanish = |index| {
+        let inliner = inliner.as_ref();
+        inliner.is_some_and(|inliner| inliner.may_vanish(index))
+    };
+    let functions = own_functions(env.module).filter(|index| !may_vanish(*index));
+    let functions: Vec<Unit> = functions.map(Unit::Function).collect();
     let mut pieces = compile_units(env, inliner.as_ref(), pool, functions, progress)?;
-    drop(inliner);
     let mut wanted: BTreeSet<Unit> = unnamed_stubs.into_iter().map(Unit::Stub).collect();
     if translate::needs_init(env) {
         wanted.insert(Unit::Init);
     }
     let mut made: BTreeSet<Unit> = BTreeSet::new();
     let mut seen = 0;
-    // What stubs refer to may in turn be stubs.
+    // What stubs refer to may in turn be stubs, and so with functions that are not inlined
+    // everywhere.
     loop {
         let named = pieces[seen..].iter().flat_map(|(_, code)| code.symbols());
         wanted.extend(named.filter_map(|name| Unit::from_symbol(&name)));
-        let is_new = |unit: &&Unit| !matches!(unit, Unit::Function(_)) && !made.contains(unit);
+        let is_new = |unit: &&Unit| match unit {
+            Unit::Function(index) => may_vanish(*index) && !made.contains(unit),
+            _ => !made.contains(unit),
+        };
         let new: Vec<Unit> = wanted.iter().filter(is_new).copied().collect();
         if new.is_empty() {
+            pieces.sort_by_key(|(name, _)| match Unit::from_symbol(name) {
+                Some(Unit::Function(index)) => index.as_u32(),
+                _ => u32::MAX,
+            });
             return Ok(pieces);
         }
         seen = pieces.len();
         made.extend(&new);
-        pieces.extend(compile_units(env, None, pool, new, &|_| {})?);
+        pieces.extend(compile_units(env, inliner.as_ref(), pool, new, &|_| {})?);
     }
 }
 

@@ -84,6 +84,11 @@ impl<'a> Inliner<'a> {
         })
     }
 
+    /// Whether nobody needs the code of a function if it is inlined wherever it is called.
+    pub(crate) fn may_vanish(&self, index: FuncIndex) -> bool {
+        self.graph.may_vanish(index)
+    }
+
     /// Translates a function into `context`, whose function must be empty, and inlines what is
     /// worth it.
     pub(crate) fn translate(

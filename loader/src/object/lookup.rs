@@ -67,14 +67,17 @@ impl<'a> Metadata<'a> {
             offset: header.functions.offset + first * size_of::<FunctionRecord>() as u32,
             len: header.functions.len - first,
         };
-        let index = self.search(defined, |index| {
-            self.record(defined, index, Part::Function)
-                .map(|function: FunctionRecord| function.text_offset.cmp(&text_offset))
+        // The last one that starts here or before: those without code start where the next one
+        // with code does.
+        let next = self.search(defined, |index| {
+            let function: FunctionRecord = self.record(defined, index, Part::Function)?;
+            Ok(match function.text_offset <= text_offset {
+                true => std::cmp::Ordering::Less,
+                false => std::cmp::Ordering::Greater,
+            })
         });
-        let index = match index.ok()? {
-            Ok(exact) => exact,
-            Err(next) => next.checked_sub(1)?,
-        };
+        let (Ok(next) | Err(next)) = next.ok()?;
+        let index = next.checked_sub(1)?;
         let function = self.function(first + index).ok()?;
         (text_offset - function.text_offset < function.text_size)
             .then_some((first + index, function))

@@ -288,6 +288,13 @@ impl<'a> Check<'a> {
             last = Some(name);
             if export.kind == ExternKind::Function as u32 {
                 let function = self.metadata.function(export.index);
+                let has_code = function.is_ok_and(|function| {
+                    function.text_size > 0 || export.index < header.imported_functions
+                });
+                self.note(require(
+                    has_code,
+                    Damage::at(Part::Export, index, Fault::Missing),
+                ));
                 let enters = function.and_then(|function| self.metadata.ty(function.type_index));
                 let enters = enters.is_ok_and(|ty| ty.enter_stub != NONE);
                 self.note(require(

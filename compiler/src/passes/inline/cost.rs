@@ -1,6 +1,7 @@
 //! How large a function is, and which calls are worth replacing.
 
-use cranelift_codegen::ir::{Block, Function, InstructionData, Opcode, Value, ValueDef};
+use cranelift_codegen::entity::EntitySet;
+use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Value, ValueDef};
 
 /// How large a function is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,18 +14,23 @@ pub(super) struct Size {
     pub(super) block_params: usize,
     /// Whether it has a jump table.
     pub(super) has_table: bool,
+    /// Whether it has a loop.
+    pub(super) has_loop: bool,
 }
 
 impl Size {
     /// Measures a function.
     pub(super) fn of(function: &Function) -> Size {
         let mut size = Size::default();
+        let mut seen = EntitySet::new();
         for block in function.layout.blocks() {
+            seen.insert(block);
             size.block_params += function.dfg.num_block_params(block);
             let is_cold = function.layout.is_cold(block);
             for inst in function.layout.block_insts(block) {
                 let opcode = function.dfg.insts[inst].opcode();
                 size.has_table |= opcode == Opcode::BrTable;
+                size.has_loop |= successors(function, inst).any(|next| seen.contains(next));
                 if is_cold {
                     size.cold += 1;
                 } else if !is_free(opcode) {
@@ -81,13 +87,13 @@ pub(super) struct Candidate {
 }
 
 /// What a function that is inlined may have of instructions outside of cold blocks.
-const MAX_CALLEE: usize = 50;
+const MAX_CALLEE: usize = 20;
 /// The same for the only call of a function.
 const MAX_SOLE_CALLEE: usize = 160;
 /// What each constant argument adds to that.
 const PER_CONSTANT: usize = 6;
 /// What a loop around the call adds to it.
-const IN_LOOP: usize = 25;
+const IN_LOOP: usize = 55;
 /// A call and what surrounds it, in instructions; each argument takes one more.
 const CALL: usize = 5;
 
@@ -96,6 +102,10 @@ pub(super) fn is_worth_it(call: &Candidate, for_size: bool) -> bool {
     let Size { hot, cold, .. } = call.size;
     if for_size {
         return hot + cold <= CALL + call.args;
+    }
+    // A call costs little beside a loop, which does better with all registers to itself.
+    if call.size.has_loop {
+        return false;
     }
     if call.is_sole {
         return hot <= MAX_SOLE_CALLEE;
@@ -109,19 +119,28 @@ pub(super) fn is_worth_it(call: &Candidate, for_size: bool) -> bool {
 
 /// How many instructions a function may grow by.
 pub(super) fn growth(caller: &Size) -> usize {
-    const LEAST: usize = 400;
+    const LEAST: usize = 100;
     const MOST: usize = 8000;
-    (caller.hot + caller.cold).clamp(LEAST, MOST)
+    ((caller.hot + caller.cold) / 5).clamp(LEAST, MOST)
 }
 
 /// A function that calls itself is inlined into itself if it is no larger,
 const MAX_RECURSIVE: usize = 60;
 /// and calls itself from no more places.
-pub(super) const MAX_RECURSIVE_CALLS: usize = 4;
+const MAX_RECURSIVE_CALLS: usize = 4;
 
 /// Whether a function is worth being inlined into itself.
 pub(super) fn is_worth_unrolling(size: &Size, calls: usize) -> bool {
     size.hot <= MAX_RECURSIVE && !size.has_table && (1..=MAX_RECURSIVE_CALLS).contains(&calls)
+}
+
+/// The blocks that an instruction branches to.
+fn successors(function: &Function, inst: Inst) -> impl Iterator<Item = Block> {
+    let dfg = &function.dfg;
+    dfg.insts[inst]
+        .branch_destination(&dfg.jump_tables, &dfg.exception_tables)
+        .iter()
+        .map(|call| call.block(&dfg.value_lists))
 }
 
 /// Blocks in cold places: those that say so, and those that lead to such blocks only.
@@ -132,13 +151,8 @@ pub(super) fn find_cold(function: &Function, postorder: &[Block]) -> Vec<bool> {
         let is_cold = function.layout.is_cold(block) || {
             let last = function.layout.last_inst(block);
             last.is_some_and(|inst| {
-                let data = &function.dfg.insts[inst];
-                let mut successors = data
-                    .branch_destination(&function.dfg.jump_tables, &function.dfg.exception_tables)
-                    .iter()
-                    .map(|call| call.block(&function.dfg.value_lists))
-                    .peekable();
-                data.opcode() == Opcode::Trap
+                let mut successors = successors(function, inst).peekable();
+                function.dfg.insts[inst].opcode() == Opcode::Trap
                     || successors.peek().is_some()
                         && successors.all(|block| cold[block.as_u32() as usize])
             })

@@ -150,6 +150,12 @@ impl Graph {
         self.nodes[callee].callers
     }
 
+    /// Whether nobody needs the code of a function if it is inlined wherever it is called.
+    pub(super) fn may_vanish(&self, index: FuncIndex) -> bool {
+        let node = &self.nodes[index];
+        node.is_private && node.callers > 0
+    }
+
     /// Whether a function calls itself.
     pub(super) fn calls_itself(&self, index: FuncIndex) -> bool {
         self.nodes[index].calls_itself

@@ -35,6 +35,7 @@ fn calls_that_gain_more_may_be_of_larger_functions() {
     assert!(limit(|call| call.constants = 2, false) > plain);
     assert!(limit(|call| call.is_sole = true, false) > 2 * plain);
     assert_eq!(limit(|call| call.size.cold = 10_000, false), 0);
+    assert_eq!(limit(|call| call.size.has_loop = true, false), 0);
     assert_eq!(limit(|call| call.size.has_table = true, false), 0);
     let sole_table = |call: &mut Candidate| {
         call.size.has_table = true;
@@ -59,7 +60,7 @@ fn growth_is_limited_for_functions_of_every_size() {
             ..Size::default()
         })
     };
-    assert!(room(0) > 100);
+    assert!(room(0) >= 100);
     assert!(room(1_000) >= room(0));
     assert!(room(1_000_000) < 10_000);
 }
