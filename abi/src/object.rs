@@ -210,7 +210,8 @@ pub struct FunctionRecord {
     pub type_index: u32,
     /// Text offset of its entry point. [`crate::NONE`] for imports.
     pub text_offset: u32,
-    /// Size of its code in bytes.
+    /// Size of its code in bytes. 0 for a function that was inlined wherever it is called:
+    /// `text_offset` is then that of the next function with code, or the end of the last one.
     pub text_size: u32,
     /// Distance of its [`crate::instance::FuncRef`]; [`crate::NONE`] where nothing refers to it.
     pub func_ref: u32,

@@ -25,6 +25,7 @@
 //!
 //! All else follows from these.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -103,8 +104,7 @@ impl Profile {
         let len: Option<u32> = keyed("counters", 3)?.parse().ok();
         let len = len.filter(|len| *len <= MAX_COUNTERS);
         let len = len.ok_or(ProfileError::Line { number: 3 })?;
-        let mut counts = Vec::new();
-        counts.resize(len as usize, 0u64);
+        let mut counts = vec![0u64; len as usize];
         let mut next = 0;
         for (line, number) in lines {
             let wrong = ProfileError::Line { number };
@@ -185,7 +185,6 @@ impl fmt::Debug for Profile {
 mod tests {
     use super::*;
     use alloc::string::{String, ToString};
-    use alloc::vec;
 
     fn profile() -> Profile {
         let mut module = [0; 32];

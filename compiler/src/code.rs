@@ -2,6 +2,7 @@
 
 use crate::error::CompileError;
 use crate::helpers::Helper;
+use crate::passes::Positions;
 use crate::placement::{self, Phases};
 use crate::translate::Namespace;
 use crate::trap;
@@ -62,6 +63,7 @@ impl Code {
         isa: &dyn TargetIsa,
         func: &ir::Function,
         compiled: &CompiledCode,
+        positions: &Positions,
     ) -> Result<Code, CompileError> {
         let buffer = &compiled.buffer;
         let relocs = buffer.relocs();
@@ -89,7 +91,7 @@ impl Code {
                 .filter(|trap| !trap::is_guard_page_access(trap.code))
                 .map(|trap| Ok((trap.offset, trap_code(trap.code)?)))
                 .collect::<Result<_, CompileError>>()?,
-            address_map: address_map(compiled, traps.iter().filter(live)),
+            address_map: address_map(compiled, traps.iter().filter(live), positions),
             relocs,
             frame,
         })
@@ -155,6 +157,7 @@ fn trap_code(code: ir::TrapCode) -> Result<TrapCode, CompileError> {
 fn address_map<'a>(
     compiled: &CompiledCode,
     traps: impl Iterator<Item = &'a MachTrap>,
+    positions: &Positions,
 ) -> Box<[u8]> {
     let calls = compiled.buffer.call_sites().map(|site| site.ret_addr - 1);
     let mut points: Vec<u32> = calls.chain(traps.map(|trap| trap.offset)).collect();
@@ -162,18 +165,20 @@ fn address_map<'a>(
     points.dedup();
     let mut ranges = compiled.buffer.get_srclocs_sorted().iter().peekable();
     let mut out = Vec::new();
-    let mut last = (0, 0);
+    let mut encoder = addrmap::Encoder::default();
+    let mut last = NOWHERE;
     for point in points {
         while ranges.next_if(|range| range.end <= point).is_some() {}
         let Some(range) = ranges.peek().filter(|range| range.start <= point) else {
             continue;
         };
-        let wasm = range.loc.bits();
-        if range.loc.is_default() || wasm == NOWHERE || (wasm == last.1 && !out.is_empty()) {
+        let location = range.loc.bits();
+        if range.loc.is_default() || location == NOWHERE || location == last {
             continue;
         }
-        addrmap::encode(last, (point, wasm), |byte| out.push(byte));
-        last = (point, wasm);
+        let (wasm, chain) = positions.resolve(location);
+        encoder.entry(point, wasm, &chain, |byte| out.push(byte));
+        last = location;
     }
     out.into()
 }
@@ -202,8 +207,11 @@ mod tests {
             ..Options::default()
         };
         let isa = crate::isa::build(&options).unwrap();
-        let opt = OptLevel::None;
-        let plain = crate::isa::build(&Options { opt, ..options }).unwrap();
+        let plain = crate::isa::build(&Options {
+            opt: OptLevel::None,
+            ..options
+        });
+        let plain = plain.unwrap();
         let module = ModuleInfo::read(wasm).unwrap();
         let layout = Layout::new(&module, 0).unwrap();
         let env = Env {
@@ -212,9 +220,10 @@ mod tests {
             isa: &*isa,
             plain: &*plain,
             fuel: false,
-            passes: crate::passes::Passes::ALL,
             counters: None,
             profile: None,
+            passes: crate::passes::Passes::ALL.at(opt),
+            level: opt,
         };
         let pool = crate::thread_pool(1).unwrap();
         compile_module(&env, &pool, BTreeSet::new(), &|_| {}).unwrap()
@@ -285,7 +294,7 @@ mod tests {
             for (offset, trap) in &code.traps {
                 let division = [TrapCode::IntegerDivideByZero, TrapCode::IntegerOverflow];
                 assert!(division.contains(trap), "{trap}");
-                let place = addrmap::lookup(&code.address_map, *offset).unwrap();
+                let (place, _) = addrmap::lookup(&code.address_map, *offset).unwrap();
                 assert_eq!(wasm[place as usize], I32_DIV_S);
             }
             assert_eq!(opcodes(&wasm, &code), [CALL, I32_DIV_S].into());

@@ -8,6 +8,7 @@ use crate::code::Code;
 use crate::error::CompileError;
 use crate::helpers::Helper;
 use crate::module::{FuncIndex, ModuleInfo};
+use crate::passes::{Inliner, Positions};
 use crate::stubs::Stub;
 use crate::translate::{self, Env, Namespace};
 use cranelift_codegen::control::ControlPlane;
@@ -76,6 +77,8 @@ pub struct Progress {
 pub(crate) struct Worker {
     builder: FunctionBuilderContext,
     context: Context,
+    /// Where the code of the current function comes from.
+    positions: Positions,
 }
 
 /// CLIF instructions of a function whose allocations are not worth keeping.
@@ -86,27 +89,30 @@ impl Worker {
         Worker {
             builder: FunctionBuilderContext::new(),
             context: Context::new(),
+            positions: Positions::default(),
         }
     }
 
-    /// Translates a unit.
+    /// Translates a unit, and inlines in it.
     pub(crate) fn translate(
         &mut self,
         env: &Env<'_>,
+        inliner: Option<&Inliner<'_>>,
         unit: Unit,
-    ) -> Result<&mut Context, CompileError> {
+    ) -> Result<(&mut Context, &Positions), CompileError> {
         if self.context.func.dfg.num_insts() > MANY_INSTRUCTIONS {
             *self = Worker::new();
         }
         self.context.clear();
+        self.positions = Positions::default();
+        if let (Unit::Function(index), Some(inliner)) = (unit, inliner) {
+            self.positions = inliner.translate(index, &mut self.builder, &mut self.context)?;
+            return Ok((&mut self.context, &self.positions));
+        }
         let out = &mut self.context.func;
         match unit {
             Unit::Function(index) => {
-                let body = env.module.functions[index].body.as_ref();
-                let body = body.ok_or_else(|| CompileError::Internal {
-                    message: format!("function {} has no body", index.as_u32()),
-                })?;
-                translate::translate_function(env, index, body, &mut self.builder, out)?;
+                translate::translate_function(env, index, &mut self.builder, out)?;
             }
             Unit::Init => translate::translate_init(env, &mut self.builder, out)?,
             Unit::Stub(stub) => {
@@ -116,12 +122,17 @@ impl Worker {
                 *out = helper.build(env.isa, UserFuncName::User(unit.symbol()));
             }
         }
-        Ok(&mut self.context)
+        Ok((&mut self.context, &self.positions))
     }
 
     /// Translates and compiles a unit.
-    fn compile(&mut self, env: &Env<'_>, unit: Unit) -> Result<Code, CompileError> {
-        let context = self.translate(env, unit)?;
+    fn compile(
+        &mut self,
+        env: &Env<'_>,
+        inliner: Option<&Inliner<'_>>,
+        unit: Unit,
+    ) -> Result<Code, CompileError> {
+        let (context, positions) = self.translate(env, inliner, unit)?;
         let isa = env.isa_for(&context.func);
         context
             .compile(isa, &mut ControlPlane::default())
@@ -130,7 +141,7 @@ impl Worker {
         let compiled = compiled.as_ref().ok_or_else(|| CompileError::Internal {
             message: "the code generator made nothing".to_owned(),
         })?;
-        Code::new(isa, &context.func, compiled)
+        Code::new(isa, &context.func, compiled, positions)
     }
 }
 
@@ -183,26 +194,40 @@ pub(crate) fn compile_module(
     unnamed_stubs: BTreeSet<Stub>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Vec<(UserExternalName, Code)>, CompileError> {
-    let functions: Vec<Unit> = own_functions(env.module).map(Unit::Function).collect();
-    let mut pieces = compile_units(env, pool, functions, progress)?;
+    let inliner = Inliner::new(env);
+    let may_vanish = |index| {
+        let inliner = inliner.as_ref();
+        inliner.is_some_and(|inliner| inliner.may_vanish(index))
+    };
+    let functions = own_functions(env.module).filter(|index| !may_vanish(*index));
+    let functions: Vec<Unit> = functions.map(Unit::Function).collect();
+    let mut pieces = compile_units(env, inliner.as_ref(), pool, functions, progress)?;
     let mut wanted: BTreeSet<Unit> = unnamed_stubs.into_iter().map(Unit::Stub).collect();
     if translate::needs_init(env) {
         wanted.insert(Unit::Init);
     }
     let mut made: BTreeSet<Unit> = BTreeSet::new();
     let mut seen = 0;
-    // What stubs refer to may in turn be stubs.
+    // What stubs refer to may in turn be stubs, and so with functions that are not inlined
+    // everywhere.
     loop {
         let named = pieces[seen..].iter().flat_map(|(_, code)| code.symbols());
         wanted.extend(named.filter_map(|name| Unit::from_symbol(&name)));
-        let is_new = |unit: &&Unit| !matches!(unit, Unit::Function(_)) && !made.contains(unit);
+        let is_new = |unit: &&Unit| match unit {
+            Unit::Function(index) => may_vanish(*index) && !made.contains(unit),
+            _ => !made.contains(unit),
+        };
         let new: Vec<Unit> = wanted.iter().filter(is_new).copied().collect();
         if new.is_empty() {
+            pieces.sort_by_key(|(name, _)| match Unit::from_symbol(name) {
+                Some(Unit::Function(index)) => index.as_u32(),
+                _ => u32::MAX,
+            });
             return Ok(pieces);
         }
         seen = pieces.len();
         made.extend(&new);
-        pieces.extend(compile_units(env, pool, new, &|_| {})?);
+        pieces.extend(compile_units(env, inliner.as_ref(), pool, new, &|_| {})?);
     }
 }
 
@@ -215,11 +240,12 @@ pub(crate) fn own_functions(module: &ModuleInfo<'_>) -> impl Iterator<Item = Fun
 /// Compiles units, in parallel.
 fn compile_units(
     env: &Env<'_>,
+    inliner: Option<&Inliner<'_>>,
     pool: &ThreadPool,
     units: Vec<Unit>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Vec<(UserExternalName, Code)>, CompileError> {
-    let compile = |worker: &mut Worker, unit| worker.compile(env, unit);
+    let compile = |worker: &mut Worker, unit| worker.compile(env, inliner, unit);
     let codes = for_each_unit(env.module, pool, &units, progress, compile)?;
     let symbols = units.into_iter().map(Unit::symbol);
     Ok(symbols.zip(codes).collect())

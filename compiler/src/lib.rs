@@ -120,6 +120,7 @@ pub fn compile_with_progress(
         passes: options.passes.at(options.opt),
         counters: counters.as_ref(),
         profile: profile.as_ref(),
+        level: options.opt,
     };
     let stubs = stubs::unnamed(&module);
     let mut summary = Summary {

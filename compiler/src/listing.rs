@@ -2,6 +2,7 @@
 
 use crate::compile::{self, Unit, Worker};
 use crate::error::CompileError;
+use crate::passes::Inliner;
 use crate::stubs::Stub;
 use crate::symbols;
 use crate::translate::{self, Env};
@@ -9,14 +10,14 @@ use cranelift_codegen::control::ControlPlane;
 use rayon::ThreadPool;
 use std::collections::BTreeSet;
 
-/// Cranelift's intermediate representation of everything, before optimisation.
+/// Cranelift's intermediate representation of everything, before its own optimisations.
 pub(crate) fn clif(
     env: &Env<'_>,
     pool: &ThreadPool,
     stubs: BTreeSet<Stub>,
 ) -> Result<Vec<u8>, CompileError> {
-    list(env, pool, stubs, |worker, unit| {
-        let context = worker.translate(env, unit)?;
+    list(env, pool, stubs, |worker, inliner, unit| {
+        let (context, _) = worker.translate(env, inliner, unit)?;
         Ok(context.func.display().to_string())
     })
 }
@@ -27,8 +28,8 @@ pub(crate) fn asm(
     pool: &ThreadPool,
     stubs: BTreeSet<Stub>,
 ) -> Result<Vec<u8>, CompileError> {
-    list(env, pool, stubs, |worker, unit| {
-        let context = worker.translate(env, unit)?;
+    list(env, pool, stubs, |worker, inliner, unit| {
+        let (context, _) = worker.translate(env, inliner, unit)?;
         context.set_disasm(true);
         let compiled = context
             .compile(env.isa_for(&context.func), &mut ControlPlane::default())
@@ -42,7 +43,7 @@ fn list(
     env: &Env<'_>,
     pool: &ThreadPool,
     stubs: BTreeSet<Stub>,
-    print: impl Fn(&mut Worker, Unit) -> Result<String, CompileError> + Sync,
+    print: impl Fn(&mut Worker, Option<&Inliner<'_>>, Unit) -> Result<String, CompileError> + Sync,
 ) -> Result<Vec<u8>, CompileError> {
     let mut units: Vec<Unit> = compile::own_functions(env.module)
         .map(Unit::Function)
@@ -51,6 +52,8 @@ fn list(
         units.push(Unit::Init);
     }
     units.extend(stubs.into_iter().map(Unit::Stub));
+    let inliner = Inliner::new(env);
+    let print = |worker: &mut Worker, unit| print(worker, inliner.as_ref(), unit);
     let texts = compile::for_each_unit(env.module, pool, &units, &|_| {}, print)?;
     let mut out = Vec::new();
     for (unit, text) in units.into_iter().zip(texts) {

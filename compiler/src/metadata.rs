@@ -321,6 +321,16 @@ impl Builder {
                 places[piece.name.index as usize] = (piece.offset, size, map);
             }
         }
+        // Functions that were inlined wherever they are called have no code, between the others.
+        let last = places.iter().rfind(|place| place.0 != NONE);
+        let mut next = last.map_or(0, |(offset, size, _)| offset + size);
+        let imported = source.module.imported.functions as usize;
+        for place in places[imported..].iter_mut().rev() {
+            match place.0 {
+                NONE => place.0 = next,
+                offset => next = offset,
+            }
+        }
         Ok(places)
     }
 

@@ -19,6 +19,7 @@ use crate::error::CompileError;
 use crate::passes::BranchHints;
 use cranelift_codegen::entity::{PrimaryMap, entity_impl};
 use precast_abi::instance::GUARD_RESERVATION;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use wasmparser::{FunctionBody, RefType, ValType};
 
@@ -79,6 +80,17 @@ pub(crate) struct ModuleInfo<'a> {
     /// Arrays of code offsets for each immutable table and the types that a `call_indirect` on it
     /// names. Ordered. Namespace 2 of symbols is an index into this.
     pub(crate) code_tables: Vec<CodeTable>,
+    /// Elements of immutable tables that are the only ones there of a type (canonical).
+    pub(crate) sole_elements: BTreeMap<(TableIndex, TypeIndex), SoleElement>,
+}
+
+/// The only element of a table that is a function of some type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SoleElement {
+    /// Where it stands.
+    pub(crate) index: u64,
+    /// A function that the module defines.
+    pub(crate) function: FuncIndex,
 }
 
 /// How many imports there are of each kind.
@@ -134,6 +146,9 @@ pub(crate) struct Function<'a> {
     /// Whether an instance needs a `FuncRef` record of it: it is exported, or a reference to it
     /// can come into being at run time.
     pub(crate) needs_func_ref: bool,
+    /// The functions of the module that it calls, one for each call whose target is known, in the
+    /// order of its code.
+    pub(crate) callees: Box<[FuncIndex]>,
     /// Which of its branches are likely.
     pub(crate) branch_hints: BranchHints,
 }
@@ -421,6 +436,26 @@ impl<'a> ModuleInfo<'a> {
         let own = Some(self.canonical(ty));
         let find = |ty| self.code_tables.binary_search(&CodeTable { table, ty });
         Some(find(own).or_else(|_| find(None)).ok()? as u32)
+    }
+
+    /// The function of the module that element `index` of an immutable table is, if it is of type
+    /// `ty`.
+    pub(crate) fn known_element(
+        &self,
+        table: TableIndex,
+        ty: TypeIndex,
+        index: u64,
+    ) -> Option<FuncIndex> {
+        let elements = self.tables[table].immutable.as_ref()?;
+        let function = (*elements.get(usize::try_from(index).ok()?)?)?;
+        let same = self.canonical(self.functions[function].ty) == self.canonical(ty);
+        (same && !self.is_imported(function)).then_some(function)
+    }
+
+    /// The only element of type `ty` of an immutable table.
+    pub(crate) fn sole_element(&self, table: TableIndex, ty: TypeIndex) -> Option<SoleElement> {
+        let key = (table, self.canonical(ty));
+        self.sole_elements.get(&key).copied()
     }
 
     /// How many entries a code table has: one per element and one for every index past the end.

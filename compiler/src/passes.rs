@@ -1,10 +1,14 @@
 //! Optimisations of our own, before Cranelift's. Each is a file, and can be turned off.
 
 mod branch_hints;
+mod devirtualise;
 #[cfg(test)]
 mod golden;
+mod inline;
 
 pub(crate) use branch_hints::BranchHints;
+pub(crate) use devirtualise::{Known, known_callee};
+pub(crate) use inline::{Inliner, Positions};
 
 use crate::error::CompileError;
 use crate::options::OptLevel;
@@ -17,11 +21,19 @@ pub enum Pass {
     /// Branches that the module's `metadata.code.branch_hint` section calls unlikely leave the
     /// straight way through the code.
     BranchHints,
+    /// Indirect calls that can lead to one function only become direct calls.
+    Devirtualise,
+    /// The code of small functions takes the place of calls of them.
+    Inline,
 }
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 1] = [(Pass::BranchHints, "branch-hints")];
+    pub const ALL: [(Pass, &'static str); 3] = [
+        (Pass::BranchHints, "branch-hints"),
+        (Pass::Devirtualise, "devirtualise"),
+        (Pass::Inline, "inline"),
+    ];
 
     /// The pass with this name.
     ///

@@ -32,6 +32,7 @@ pub(crate) struct Phases(u8);
 
 impl Phases {
     /// Anywhere.
+    #[cfg(test)]
     pub(crate) const ALL: Phases = Phases(0b1111);
 
     /// Whether these bytes behind the start of a line are one of them.

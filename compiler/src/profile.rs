@@ -13,6 +13,19 @@ use wasmparser::{BrTable, FunctionBody, Operator};
 /// A branch is unlikely that is taken at most once in this many times.
 const UNLIKELY: u64 = 8;
 
+/// A call is hot that is at least one in this many of all calls of a run,
+const HOT: u64 = 1_000;
+/// and cold that is less than one in this many.
+const COLD: u64 = 1_000_000;
+
+/// How much of a run a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heat {
+    Hot,
+    Warm,
+    Cold,
+}
+
 /// How many counting points an operator has.
 pub(crate) fn points(op: &Operator<'_>) -> u32 {
     match op {
@@ -80,14 +93,36 @@ fn count(body: &FunctionBody<'_>) -> u32 {
 pub(crate) struct ModuleProfile<'a> {
     counters: Counters,
     counts: &'a [u64],
+    /// Calls of all functions together.
+    calls: u64,
 }
 
 impl<'a> ModuleProfile<'a> {
     /// `None` where the counts are not those of the module's counters.
     pub(crate) fn new(module: &ModuleInfo<'_>, counts: &'a [u64]) -> Option<ModuleProfile<'a>> {
         let counters = Counters::of(module)?;
-        let fits = counters.total as usize == counts.len();
-        fits.then_some(ModuleProfile { counters, counts })
+        if counters.total as usize != counts.len() {
+            return None;
+        }
+        let own = module.functions.iter();
+        let own = own.filter(|(_, function)| function.body.is_some());
+        let entries = own.filter_map(|(index, _)| counts.get(counters.first(index) as usize));
+        Some(ModuleProfile {
+            calls: entries.fold(0, |sum, entries| sum.saturating_add(*entries)),
+            counters,
+            counts,
+        })
+    }
+
+    /// What it means that a call was made so often.
+    pub(crate) fn heat(&self, count: u64) -> Heat {
+        if count == 0 || count < self.calls / COLD {
+            Heat::Cold
+        } else if count >= self.calls / HOT {
+            Heat::Hot
+        } else {
+            Heat::Warm
+        }
     }
 
     /// What the counts say about a function.

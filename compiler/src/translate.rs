@@ -37,7 +37,7 @@ mod simd;
 mod table;
 mod trap;
 
-pub(crate) use env::{Env, Namespace};
+pub(crate) use env::{Env, MAX_BLOCK_PARAMS, Namespace};
 pub(crate) use func::translate_function;
 pub(crate) use init::{needs_init, translate_init};
 pub(crate) use signature::{c_signature, clif_type, wasm_signature};

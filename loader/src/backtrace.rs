@@ -9,6 +9,7 @@
 
 use crate::activation::{Activation, Landing, Region};
 use crate::arch;
+use crate::object::CodeLocation;
 use crate::registry;
 use crate::trap::{Backtrace, Frame};
 
@@ -178,37 +179,50 @@ impl Ends {
         if self.seen > ENDS && !self.is_cut {
             self.last.rotate_left(self.seen % ENDS);
         }
-        let omitted = self.seen - self.last.len();
-        let frames = self
-            .first
-            .iter()
-            .chain(&self.last)
-            .filter_map(|&pc| frame(pc))
-            .collect();
+        let mut omitted = self.seen - self.last.len();
+        let mut frames: Vec<Frame> = self.first.iter().flat_map(|&pc| frames_at(pc)).collect();
+        let mut last: Vec<Frame> = self.last.iter().flat_map(|&pc| frames_at(pc)).collect();
+        let inlined = frames.len() > self.first.len() || last.len() > self.last.len();
+        if omitted > 0 {
+            // Each end has as many frames as return addresses were kept.
+            let surplus = last.len().saturating_sub(ENDS);
+            omitted += surplus + frames.len().saturating_sub(ENDS);
+            frames.truncate(ENDS);
+            last.drain(..surplus);
+        }
+        frames.append(&mut last);
         Backtrace {
             frames,
             omitted,
-            is_cut: self.is_cut,
+            // What was inlined into the functions between was not counted.
+            is_cut: self.is_cut || (inlined && omitted > 0),
         }
     }
 }
 
-/// The guest function that a return address is in; stubs have none.
-fn frame(pc: usize) -> Option<Frame> {
-    let range = registry::find(pc - 1)?;
+/// The guest functions that a return address is in, the innermost first: more than one where some
+/// were inlined, none in a stub.
+fn frames_at(pc: usize) -> Vec<Frame> {
+    let Some(range) = registry::find(pc.wrapping_sub(1)) else {
+        return Vec::new();
+    };
+    let Ok(offset) = u32::try_from(pc - 1 - range.start) else {
+        return Vec::new();
+    };
     // SAFETY: the address is from a stack of the store that holds the object.
     let metadata = unsafe { range.object() }.metadata();
-    let location = metadata.location_at(u32::try_from(pc - 1 - range.start).ok()?)?;
-    let name = metadata
-        .function_name(location.function)
-        .ok()
-        .filter(|name| !name.is_empty());
-    Some(Frame {
-        module: metadata.module_name().unwrap_or_default().to_owned(),
-        function: location.function,
-        name: name.map(str::to_owned),
-        wasm_offset: location.wasm_offset,
-    })
+    let module = metadata.module_name().unwrap_or_default();
+    let frame = |location: CodeLocation| {
+        let name = metadata.function_name(location.function);
+        let name = name.ok().filter(|name| !name.is_empty());
+        Frame {
+            module: module.to_owned(),
+            function: location.function,
+            name: name.map(str::to_owned),
+            wasm_offset: location.wasm_offset,
+        }
+    };
+    metadata.locations_at(offset).map(frame).collect()
 }
 
 #[cfg(test)]

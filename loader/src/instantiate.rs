@@ -638,6 +638,10 @@ impl InstanceData {
             return Ok(*func);
         }
         let function = self.module.metadata().function(index)?;
+        let is_imported = index < self.module.metadata().header().imported_functions;
+        if function.text_size == 0 && !is_imported {
+            return Err(damage(Part::Function, index));
+        }
         let address = if function.func_ref == NONE {
             self.extra_record(index, function.text_offset, function.type_index)?
         } else {

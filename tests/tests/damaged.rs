@@ -37,6 +37,12 @@ const MODULE: &str = r#"
     (table.init $others $passive (i32.const 0) (i32.const 0) (i32.const 2))
     (call $log (local.get 0)))
   (func (export "many") (result i32 i64 f32 f64) (i32.const 1) (i64.const 2) (f32.const 3) (f64.const 4))
+  (func $inner (param i32) (result i32)
+    (i32.div_u (i32.const 1) (i32.load $own (local.get 0))))
+  (func $middle (param i32) (result i32)
+    (i32.add (call $inner (local.get 0)) (call $inner (i32.const 4))))
+  (func (export "inlined") (param i32) (result i32)
+    (i32.mul (call $middle (local.get 0)) (call $middle (i32.const 8))))
   (func (export "ref") (result funcref) (ref.func $div))
   (@custom "note" "kept")
 )"#;
@@ -73,7 +79,7 @@ fn look(object: &[u8]) -> Result<Result<(), Vec<Damage>>, OpenError> {
     for offset in text_offsets {
         let _ = (
             view.metadata().trap_at(offset),
-            view.metadata().location_at(offset),
+            view.metadata().locations_at(offset).count(),
         );
     }
     for name in ["", "add", "growing", "zzz"] {

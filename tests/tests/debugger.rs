@@ -2,7 +2,7 @@
 //! frames on both sides.
 
 use precast::{Caller, Linker, Module, Store};
-use precast_compiler::{Options, compile};
+use precast_compiler::{Options, Pass, Passes, compile};
 use std::backtrace::Backtrace;
 use std::process::Command;
 
@@ -25,9 +25,12 @@ extern "C" fn stop_here(value: i32) {
 
 fn open() -> Module {
     let wasm = wat::parse_str(MODULE).expect("well-formed");
-    let object = compile(&wasm, &Options::default())
-        .expect("it compiles")
-        .bytes;
+    // What is inlined has no frame that a debugger could know of.
+    let options = Options {
+        passes: Passes::ALL.without(Pass::Inline),
+        ..Options::default()
+    };
+    let object = compile(&wasm, &options).expect("it compiles").bytes;
     // SAFETY: the compiler made this a line ago.
     unsafe { Module::from_bytes(&object) }.expect("it can be opened")
 }

@@ -165,7 +165,7 @@ impl<'a> Facts<'a> {
                 self.cells.insert(function.import_slot, Cell::ImportCode);
                 self.cells
                     .insert(function.import_slot - 8, Cell::ImportContext);
-            } else {
+            } else if function.text_size > 0 {
                 self.entries.insert(function.text_offset, Some(index));
             }
         }

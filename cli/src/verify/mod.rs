@@ -82,6 +82,9 @@ fn verify_code(view: &ObjectView<'_>) -> Result<(CodeReport, Vec<Finding>), Dama
     let mut findings = Vec::new();
     for index in header.imported_functions..header.functions.len {
         let record = facts.metadata.function(index)?;
+        if record.text_size == 0 {
+            continue;
+        }
         let signature = facts.signature(record.type_index)?;
         let (of_function, finding) = Function::new(&facts, &record, signature).check(index);
         report.add(&of_function);

@@ -1,7 +1,7 @@
 //! What no single section tells: tables that cannot change, segments that need no code,
 //! functions that can be referred to.
 
-use super::facts::Facts;
+use super::facts::{Call, Facts};
 use super::*;
 use cranelift_codegen::entity::EntityRef;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +52,8 @@ pub(super) fn finish(module: &mut ModuleInfo<'_>, facts: Facts) -> wasmparser::R
     }
     let elements_may_trap = fold_elements(module, &facts);
     fold_data(module, elements_may_trap);
+    module.sole_elements = sole_elements(module);
+    find_callees(module, &facts);
     find_referred_functions(module, &facts)
 }
 
@@ -174,6 +176,44 @@ fn make_immutable(module: &mut ModuleInfo<'_>, tables: &BTreeSet<TableIndex>) {
             contents[start..start + items.len()].copy_from_slice(items);
             segment.folded = true;
         }
+    }
+}
+
+/// The elements of immutable tables that are the only ones of their type there, and are functions
+/// of the module.
+fn sole_elements(module: &ModuleInfo<'_>) -> BTreeMap<(TableIndex, TypeIndex), SoleElement> {
+    let mut found: BTreeMap<_, Option<SoleElement>> = BTreeMap::new();
+    for (table, info) in module.tables.iter() {
+        for (index, element) in (0..).zip(info.immutable.iter().flatten()) {
+            let Some(function) = *element else { continue };
+            let ty = module.canonical(module.functions[function].ty);
+            let sole = (!module.is_imported(function)).then_some(SoleElement { index, function });
+            let entry = found.entry((table, ty));
+            entry.and_modify(|found| *found = None).or_insert(sole);
+        }
+    }
+    let sole = |(key, found): (_, Option<SoleElement>)| Some((key, found?));
+    found.into_iter().filter_map(sole).collect()
+}
+
+/// Finds out which functions call which.
+fn find_callees(module: &mut ModuleInfo<'_>, facts: &Facts) {
+    for (caller, calls) in &facts.calls {
+        let callee = |call: &Call| {
+            let function = match *call {
+                Call::Function(index) => Some(FuncIndex::from_u32(index)),
+                Call::Element { table, ty, index } => {
+                    let (table, ty) = (TableIndex::from_u32(table), TypeIndex::from_u32(ty));
+                    match index {
+                        Some(index) => module.known_element(table, ty, u64::from(index)),
+                        None => module.sole_element(table, ty).map(|sole| sole.function),
+                    }
+                }
+            };
+            function.filter(|function| !module.is_imported(*function))
+        };
+        let callees: Box<[FuncIndex]> = calls.iter().filter_map(callee).collect();
+        module.functions[FuncIndex::from_u32(*caller)].callees = callees;
     }
 }
 

@@ -13,6 +13,43 @@ pub(super) struct Body<'a> {
     pub(super) body: FunctionBody<'a>,
 }
 
+/// What a function calls, as far as its code tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// A function.
+    Function(u32),
+    /// An element of a table, at an index that may be a constant.
+    Element {
+        table: u32,
+        ty: u32,
+        index: Option<u32>,
+    },
+}
+
+impl Call {
+    /// The call that an operator is, after another one.
+    fn of(op: &Operator<'_>, before: &Option<u32>) -> Option<Call> {
+        match *op {
+            Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
+                Some(Call::Function(function_index))
+            }
+            Operator::CallIndirect {
+                type_index,
+                table_index,
+            }
+            | Operator::ReturnCallIndirect {
+                type_index,
+                table_index,
+            } => Some(Call::Element {
+                table: table_index,
+                ty: type_index,
+                index: *before,
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// What the bodies of a module do, as far as it matters to other functions.
 #[derive(Default)]
 pub(super) struct Facts {
@@ -28,6 +65,8 @@ pub(super) struct Facts {
     pub(super) grown_tables: BTreeSet<u32>,
     /// Functions that references are made to.
     pub(super) referred_functions: BTreeSet<u32>,
+    /// The calls of each function that has any, in the order of its code.
+    pub(super) calls: BTreeMap<u32, Vec<Call>>,
     /// Data segments that are copied from.
     pub(super) used_data: BTreeSet<u32>,
     /// Element segments that are copied from.
@@ -90,6 +129,7 @@ impl Facts {
         for (call, count) in other.indirect_calls {
             *self.indirect_calls.entry(call).or_default() += count;
         }
+        self.calls.append(&mut other.calls);
         self.written_globals.append(&mut other.written_globals);
         self.grown_memories.append(&mut other.grown_memories);
         self.grown_tables.append(&mut other.grown_tables);
@@ -122,6 +162,8 @@ impl Worker {
 
     fn validate(&mut self, body: Body<'_>) -> wasmparser::Result<()> {
         let allocations = std::mem::take(&mut self.allocations);
+        let index = body.func.index;
+        let (mut calls, mut constant) = (Vec::new(), None);
         let mut validator = body.func.into_validator(allocations);
         let mut reader = body.body.get_binary_reader();
         validator.read_locals(&mut reader)?;
@@ -131,8 +173,16 @@ impl Worker {
             let op = operators.read()?;
             validator.op(offset, &op)?;
             self.facts.note(&op);
+            calls.extend(Call::of(&op, &constant));
+            constant = match op {
+                Operator::I32Const { value } => Some(value as u32),
+                _ => None,
+            };
         }
         operators.finish()?;
+        if !calls.is_empty() {
+            self.facts.calls.insert(index, calls);
+        }
         self.allocations = validator.into_allocations();
         Ok(())
     }

@@ -50,6 +50,7 @@ impl<'a> ModuleInfo<'a> {
             customs: Vec::new(),
             imported: Imported::default(),
             code_tables: Vec::new(),
+            sole_elements: Default::default(),
         }
     }
 }
@@ -182,6 +183,7 @@ impl<'a> ModuleInfo<'a> {
             name: None,
             export_name: None,
             needs_func_ref: false,
+            callees: Box::default(),
             branch_hints: BranchHints::default(),
         });
     }

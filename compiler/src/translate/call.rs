@@ -10,10 +10,12 @@ use super::func::FuncTranslator;
 use super::instance::{Region, constant_flags};
 use super::signature::wasm_signature;
 use crate::module::{CodeTable, FuncIndex, TableIndex, TypeIndex};
+use crate::passes::{Known, Pass, known_callee};
 use crate::trap::to_cranelift;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, BlockArg, Inst, InstBuilder, MemFlagsData, SigRef, Signature, Value, types,
+    self, BlockArg, Inst, InstBuilder, InstructionData, MemFlagsData, SigRef, Signature, Value,
+    types,
 };
 use cranelift_codegen::isa::CallConv;
 use precast_abi::instance::{FuncRef, ImportedFunc};
@@ -116,6 +118,16 @@ impl FuncTranslator<'_> {
         let (ty, table) = (TypeIndex::from_u32(ty), TableIndex::from_u32(table));
         let index = self.pop1();
         if let Some(code_table) = self.env.module.code_table(table, ty) {
+            match self.known_callee(table, ty, index) {
+                Some(Known::Function(callee)) => {
+                    return self.translate_call(callee.as_u32(), kind);
+                }
+                Some(Known::AtIndex(callee, at)) => {
+                    self.emit_index_guess(code_table, ty, index, at);
+                    return self.translate_call(callee.as_u32(), kind);
+                }
+                None => {}
+            }
             let code = self.emit_code_table_entry(code_table, ty, index);
             let args = self.pop_args(ty, self.base);
             return self.emit_call(Callee::Code(code), ty, &args, kind);
@@ -124,6 +136,57 @@ impl FuncTranslator<'_> {
         let flags = self.instance_flags(Region::Elements);
         self.emit_type_check(ty, entry, flags);
         self.emit_record_call(ty, entry, flags, kind);
+    }
+
+    /// What is known of the callee of an indirect call.
+    fn known_callee(&self, table: TableIndex, ty: TypeIndex, index: Value) -> Option<Known> {
+        if !self.env.passes.has(Pass::Devirtualise) {
+            return None;
+        }
+        known_callee(self.env.module, table, ty, self.constant(index))
+    }
+
+    /// The value of an `i32` or `i64` constant, as an index.
+    fn constant(&self, value: Value) -> Option<u64> {
+        let dfg = &self.builder.func.dfg;
+        let inst = dfg.value_def(value).inst()?;
+        let InstructionData::UnaryImm { imm, .. } = dfg.insts[inst] else {
+            return None;
+        };
+        let bits = imm.bits() as u64;
+        match dfg.value_type(value) {
+            types::I32 => Some(u64::from(bits as u32)),
+            types::I64 => Some(bits),
+            _ => None,
+        }
+    }
+
+    /// Traps unless an index is the one of the only element that can be called: what stands at
+    /// every other one is code that traps with the right code.
+    fn emit_index_guess(&mut self, code_table: u32, ty: TypeIndex, index: Value, at: u64) {
+        let wide = self.emit_index(index);
+        let found = self.builder.ins().icmp_imm_u(IntCC::Equal, wide, at as i64);
+        let rest = self.builder.create_block();
+        let wrong = self.builder.create_block();
+        self.builder.set_cold_block(wrong);
+        self.builder.ins().brif(found, rest, &[], wrong, &[]);
+
+        self.continue_at(wrong);
+        let code = self.emit_code_table_entry(code_table, ty, index);
+        self.emit_trapping_call(code);
+        self.continue_at(rest);
+    }
+
+    /// Calls code that traps.
+    fn emit_trapping_call(&mut self, code: Value) {
+        let mut signature = Signature::new(CallConv::Tail);
+        signature.params.push(ir::AbiParam::new(types::I64));
+        let signature = self.builder.import_signature(signature);
+        let base = self.base;
+        let ins = self.builder.ins();
+        ins.call_indirect(signature, code, &[base]);
+        let code = to_cranelift(TrapCode::UndefinedElement);
+        self.builder.ins().trap(code);
     }
 
     /// The code to call for an element of an immutable table. Whatever is wrong with the index
@@ -187,13 +250,7 @@ impl FuncTranslator<'_> {
         self.builder.ins().brif(found, mismatch, &[], trap, &[]);
         self.continue_at(trap);
         let code = self.emit_table_code(array, index);
-        let mut signature = Signature::new(CallConv::Tail);
-        signature.params.push(ir::AbiParam::new(types::I64));
-        let signature = self.builder.import_signature(signature);
-        let ins = self.builder.ins();
-        ins.call_indirect(signature, code, &[self.base]);
-        let code = to_cranelift(TrapCode::UndefinedElement);
-        self.builder.ins().trap(code);
+        self.emit_trapping_call(code);
         self.continue_at(rest);
     }
 

@@ -2,6 +2,7 @@
 
 use crate::layout::Layout;
 use crate::module::ModuleInfo;
+use crate::options::OptLevel;
 use crate::passes::Passes;
 use crate::profile::{Counters, ModuleProfile};
 use cranelift_codegen::ir::{Function, UserExternalName};
@@ -26,12 +27,14 @@ pub(crate) struct Env<'a> {
     pub(crate) counters: Option<&'a Counters>,
     /// What was counted before.
     pub(crate) profile: Option<&'a ModuleProfile<'a>>,
+    /// What they are for.
+    pub(crate) level: OptLevel,
 }
 
 /// Functions whose blocks have more parameters than this, all together, are compiled without
 /// optimisation: the time of the register allocator grows with the square of their number, and
 /// is some seconds here. (The largest function of CPython has 8,000 of them.)
-const MAX_BLOCK_PARAMS: usize = if cfg!(test) { 3_000 } else { 30_000 };
+pub(crate) const MAX_BLOCK_PARAMS: usize = if cfg!(test) { 3_000 } else { 30_000 };
 
 impl<'a> Env<'a> {
     /// The code generator for a function. Depends on nothing but the function itself.

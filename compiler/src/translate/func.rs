@@ -19,10 +19,13 @@ use wasmparser::{FunctionBody, Operator, ValType};
 pub(crate) fn translate_function(
     env: &Env<'_>,
     index: FuncIndex,
-    body: &FunctionBody<'_>,
     fctx: &mut FunctionBuilderContext,
     out: &mut ir::Function,
 ) -> Result<(), CompileError> {
+    let body = env.module.functions[index].body.as_ref();
+    let body = body.ok_or_else(|| CompileError::Internal {
+        message: format!("function {} has no body", index.as_u32()),
+    })?;
     let ty = env.module.func_type(index);
     out.name = UserFuncName::User(super::Namespace::Function.name(index.as_u32()));
     out.signature = wasm_signature(ty);

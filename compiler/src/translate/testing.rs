@@ -62,16 +62,19 @@ fn translate_module(module: &ModuleInfo<'_>) -> Result<Vec<Function>, CompileErr
         isa: &*isa,
         plain: &*isa,
         fuel: false,
-        passes: Passes::ALL,
         counters: None,
         profile: None,
+        passes: Passes::NONE,
+        level: crate::OptLevel::Speed,
     };
     let mut fctx = FunctionBuilderContext::new();
     let mut functions = Vec::new();
     for (index, function) in module.functions.iter() {
-        let Some(body) = &function.body else { continue };
+        if function.body.is_none() {
+            continue;
+        }
         let mut out = Function::new();
-        translate_function(&env, index, body, &mut fctx, &mut out)?;
+        translate_function(&env, index, &mut fctx, &mut out)?;
         functions.push(out);
     }
     if needs_init(&env) {

@@ -39,6 +39,7 @@ fn asm(wat: &str) -> String {
     let options = Options {
         target: Target::parse("x86_64-linux").expect("a target"),
         emit: Emit::Asm,
+        passes: crate::Passes::NONE,
         ..Options::default()
     };
     let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));

@@ -65,10 +65,6 @@ pub(crate) fn require_host(header: &ObjectHeader) -> Result<(), OpenError> {
     Ok(())
 }
 
-#[allow(
-    clippy::absurd_extreme_comparisons,
-    reason = "the minor version is 0 for now"
-)]
 fn check_version(header: &ObjectHeader) -> Result<(), OpenError> {
     let found = header.version;
     if found.major == VERSION.major && found.minor <= VERSION.minor {

@@ -4,7 +4,7 @@
 
 use super::error::{Damage, Part};
 use super::metadata::Metadata;
-use precast_abi::addrmap;
+use precast_abi::addrmap::{self, Chain};
 use precast_abi::object::{ExportRecord, FunctionRecord, Span};
 use precast_abi::trap::TrapCode;
 
@@ -15,6 +15,33 @@ pub struct CodeLocation {
     pub function: u32,
     /// Bytes from the start of the module file, where the address map knows.
     pub wasm_offset: Option<u32>,
+}
+
+/// Iterator over a location and the calls around it.
+struct Locations {
+    /// The function whose code it is.
+    function: u32,
+    chain: Chain,
+    /// How many functions are left: the inlined ones, and `function`.
+    next: Option<usize>,
+    /// Where the next one is being executed.
+    offset: Option<u32>,
+}
+
+impl Iterator for Locations {
+    type Item = CodeLocation;
+
+    fn next(&mut self) -> Option<CodeLocation> {
+        let depth = self.next?.checked_sub(1)?;
+        self.next = Some(depth);
+        let site = depth.checked_sub(1).and_then(|n| self.chain.sites().get(n));
+        let wasm_offset = self.offset;
+        self.offset = site.map(|site| site.call);
+        Some(CodeLocation {
+            function: site.map_or(self.function, |site| site.function),
+            wasm_offset,
+        })
+    }
 }
 
 impl<'a> Metadata<'a> {
@@ -40,14 +67,17 @@ impl<'a> Metadata<'a> {
             offset: header.functions.offset + first * size_of::<FunctionRecord>() as u32,
             len: header.functions.len - first,
         };
-        let index = self.search(defined, |index| {
-            self.record(defined, index, Part::Function)
-                .map(|function: FunctionRecord| function.text_offset.cmp(&text_offset))
+        // The last one that starts here or before: those without code start where the next one
+        // with code does.
+        let next = self.search(defined, |index| {
+            let function: FunctionRecord = self.record(defined, index, Part::Function)?;
+            Ok(match function.text_offset <= text_offset {
+                true => std::cmp::Ordering::Less,
+                false => std::cmp::Ordering::Greater,
+            })
         });
-        let index = match index.ok()? {
-            Ok(exact) => exact,
-            Err(next) => next.checked_sub(1)?,
-        };
+        let (Ok(next) | Err(next)) = next.ok()?;
+        let index = next.checked_sub(1)?;
         let function = self.function(first + index).ok()?;
         (text_offset - function.text_offset < function.text_size)
             .then_some((first + index, function))
@@ -57,15 +87,28 @@ impl<'a> Metadata<'a> {
     ///
     /// For a return address, ask about the byte before it: the call itself.
     pub fn location_at(&self, text_offset: u32) -> Option<CodeLocation> {
-        let (index, function) = self.function_at(text_offset)?;
-        let map = self
-            .bytes(function.addr_map, Part::AddressMap, index)
-            .unwrap_or(&[]);
-        let wasm_offset = addrmap::lookup(map, text_offset - function.text_offset);
-        Some(CodeLocation {
-            function: index,
-            wasm_offset,
-        })
+        self.locations_at(text_offset).next()
+    }
+
+    /// The same, followed by the calls that were replaced by that code, the innermost first: what
+    /// would be on the stack if nothing had been inlined. There are none outside of functions.
+    pub fn locations_at(&self, text_offset: u32) -> impl Iterator<Item = CodeLocation> + use<> {
+        let found = self.function_at(text_offset).map(|(index, function)| {
+            let map = self
+                .bytes(function.addr_map, Part::AddressMap, index)
+                .unwrap_or(&[]);
+            let place = addrmap::lookup(map, text_offset - function.text_offset);
+            let (offset, chain) = place.map_or((None, Chain::default()), |(offset, chain)| {
+                (Some(offset), chain)
+            });
+            Locations {
+                function: index,
+                chain,
+                next: Some(chain.sites().len() + 1),
+                offset,
+            }
+        });
+        found.into_iter().flatten()
     }
 
     /// The export with this name.

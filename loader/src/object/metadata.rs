@@ -183,7 +183,9 @@ impl<'a> Metadata<'a> {
         } else {
             let end = u64::from(function.text_offset) + u64::from(function.text_size);
             require(end <= self.header.text.size, damage(Fault::OutsideText))?;
-            require(function.text_size > 0, damage(Fault::BadSize))?;
+            // One without code can only be reached where it was inlined.
+            let has_code = function.text_size > 0 || function.func_ref == NONE;
+            require(has_code, damage(Fault::BadSize))?;
             require(function.import_slot == NONE, damage(Fault::Contradiction))?;
         }
         let func_ref = function.func_ref == NONE || self.is_constant(function.func_ref, 32, 16);

@@ -56,7 +56,8 @@ fn metadata() -> (ObjectHeader, Section) {
         bytes: vec![0; ObjectHeader::SIZE],
     };
     let mut map = Vec::new();
-    addrmap::encode((0, 0), (0, 40), |byte| map.push(byte));
+    let chain = addrmap::Chain::default();
+    addrmap::Encoder::default().entry(0, 40, &chain, |byte| map.push(byte));
     let addr_map = section.list(&map);
     let name = section.text("plus");
     let function = |text_offset, func_ref, name| FunctionRecord {

@@ -179,17 +179,24 @@ impl<'a> Check<'a> {
             .bytes(function.addr_map, Part::AddressMap, index);
         let Some(map) = self.note(map) else { return };
         let damage = |fault| Damage::at(Part::AddressMap, index, fault);
+        let functions =
+            self.metadata.header().imported_functions..self.metadata.header().functions.len;
         let mut last = None;
         let mut read = 0;
-        for (code, wasm) in addrmap::decode(map) {
-            let grows = last.is_none_or(|(last, _)| last < code);
+        let mut encoder = addrmap::Encoder::default();
+        let mut entries = addrmap::decode(map);
+        while let Some((code, wasm)) = entries.next() {
+            let grows = last.is_none_or(|last| last < code);
             self.note(require(grows, damage(Fault::Unordered)));
             self.note(require(
                 code < function.text_size,
                 damage(Fault::OutOfBounds),
             ));
-            addrmap::encode(last.unwrap_or_default(), (code, wasm), |_| read += 1);
-            last = Some((code, wasm));
+            let sites = entries.inlined().sites();
+            let exist = sites.iter().all(|site| functions.contains(&site.function));
+            self.note(require(exist, damage(Fault::BadIndex)));
+            encoder.entry(code, wasm, entries.inlined(), |_| read += 1);
+            last = Some(code);
             self.report.address_map_entries += 1;
             if self.findings.len() >= MAX_FINDINGS {
                 return;
@@ -281,6 +288,13 @@ impl<'a> Check<'a> {
             last = Some(name);
             if export.kind == ExternKind::Function as u32 {
                 let function = self.metadata.function(export.index);
+                let has_code = function.is_ok_and(|function| {
+                    function.text_size > 0 || export.index < header.imported_functions
+                });
+                self.note(require(
+                    has_code,
+                    Damage::at(Part::Export, index, Fault::Missing),
+                ));
                 let enters = function.and_then(|function| self.metadata.ty(function.type_index));
                 let enters = enters.is_ok_and(|ty| ty.enter_stub != NONE);
                 self.note(require(

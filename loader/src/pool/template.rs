@@ -131,7 +131,7 @@ impl<T: 'static> Template<T> {
         let type_id = module.type_ids()?[function.type_index as usize];
         crate::func::check_types::<P, R>(TypeId::func_type(type_id))?;
         let stub = metadata.ty(function.type_index)?.enter_stub;
-        if function.text_offset == NONE || stub == NONE {
+        if function.text_size == 0 || stub == NONE {
             return Err(UseError::NotCallable.into());
         }
         Ok(TemplateFunc {
