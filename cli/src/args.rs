@@ -103,10 +103,14 @@ pub(crate) struct CompileArgs {
     /// What to optimise for.
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) opt: Opt,
-    /// What to write: a shared object, a relocatable object, Cranelift's intermediate
-    /// language, or assembly.
+    /// What to write: a shared object, a relocatable object or a C header for linking into a
+    /// program, Cranelift's intermediate language, or assembly.
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub(crate) emit: EmitKind,
+    /// The symbol of a relocatable object [default: precast_object]. Modules that are linked into
+    /// one program need different ones.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) symbol: Option<String>,
     /// The most address space the memory may take: 64K, 16M, 1G. It cannot grow beyond. Less than
     /// 4G has every access checked, and lets far more instances live in one process.
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
@@ -151,6 +155,8 @@ pub(crate) enum EmitKind {
     Clif,
     /// Assembly, as text.
     Asm,
+    /// A C header for a program that a relocatable object is linked with.
+    Header,
 }
 
 const RUN_EXAMPLES: &str = "\

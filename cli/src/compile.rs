@@ -49,7 +49,9 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
             EmitKind::Obj => Emit::Object,
             EmitKind::Clif => Emit::Clif,
             EmitKind::Asm => Emit::Asm,
+            EmitKind::Header => Emit::Header,
         },
+        symbol: args.symbol.clone(),
         memory_reservation: args.memory_reservation,
         fuel: args.fuel,
         jobs: args.jobs,
@@ -76,6 +78,7 @@ fn output_path(args: &CompileArgs) -> Result<PathBuf, Failure> {
         EmitKind::Obj => "o",
         EmitKind::Clif => "clif",
         EmitKind::Asm => "s",
+        EmitKind::Header => "h",
     };
     match args.input.file_name() {
         Some(name) if args.input != Path::new("-") => Ok(Path::new(name).with_extension(ending)),
