@@ -1,0 +1,93 @@
+//! The API from the side of C: programs that use every part of it, rightly and wrongly, and the header
+//! held against the library.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use support::{C, Compiler, linked, object, root, run};
+
+fn check_api(compiler: Compiler) {
+    let dir = tempfile::tempdir().expect("a directory");
+    if !compiler.is_there(dir.path()) {
+        return;
+    }
+    let sources = root().join("capi/tests/c");
+    let object = object(dir.path(), &sources.join("guest.wat"));
+    let program = compiler.build(dir.path(), &sources.join("api.c"), &[]);
+    assert_eq!(run(&program, &[&object]), "done\n");
+}
+
+fn check_linked(compiler: Compiler) {
+    let dir = tempfile::tempdir().expect("a directory");
+    if !compiler.is_there(dir.path()) {
+        return;
+    }
+    let sources = root().join("capi/tests/c");
+    let object = linked(dir.path(), &sources.join("large.wat"), "large");
+    let program = compiler.build(dir.path(), &sources.join("linked.c"), &[object]);
+    assert_eq!(run(&program, &[]), "done\n");
+}
+
+#[test]
+fn every_part_rightly_and_wrongly() {
+    check_api(C);
+}
+
+#[test]
+fn a_module_in_the_program_does_all_that_a_mapped_one_does() {
+    check_linked(C);
+}
+
+#[test]
+fn the_same_with_address_sanitizer() {
+    check_api(C.sanitized());
+    check_linked(C.sanitized());
+}
+
+/// The names of functions after `before` in a text.
+fn names<'a>(text: &'a str, before: &str, is_definition: bool) -> BTreeSet<&'a str> {
+    text.match_indices(before)
+        .filter_map(|(at, _)| {
+            let start = if is_definition { at + before.len() } else { at };
+            let rest = &text[start..];
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+            rest[end..].starts_with('(').then_some(&rest[..end])
+        })
+        .collect()
+}
+
+#[test]
+fn the_header_declares_what_the_library_has() {
+    let header = fs::read_to_string(root().join("capi/include/precast.h")).expect("a header");
+    // Without remarks, and without the functions that it defines itself.
+    let declared: String = header
+        .split("/*")
+        .map(|piece| piece.split_once("*/").map_or(piece, |(_, code)| code))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let declared = names(&declared, "precast_", false);
+    let mut defined = BTreeSet::new();
+    let mut sources = String::new();
+    for entry in fs::read_dir(root().join("capi/src")).expect("sources").flatten() {
+        sources.push_str(&fs::read_to_string(entry.path()).expect("a source"));
+    }
+    defined.extend(names(&sources, "extern \"C\" fn ", true));
+    // One line each in a table.
+    let calls = sources.split_whitespace().filter(|word| word.starts_with("precast_call_"));
+    defined.extend(calls.filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
+    let of_the_header: BTreeSet<&str> = declared
+        .into_iter()
+        .filter(|name| !name.starts_with("precast_val_"))
+        .collect();
+    assert_eq!(of_the_header, defined);
+    assert!(defined.len() > 90, "{}", defined.len());
+}
+
+#[test]
+fn the_header_is_of_this_version() {
+    let header = fs::read_to_string(root().join("capi/include/precast.h")).expect("a header");
+    let line = format!("#define PRECAST_VERSION \"{}\"", env!("CARGO_PKG_VERSION"));
+    assert!(header.contains(&line), "{line}");
+}
