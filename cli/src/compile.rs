@@ -68,6 +68,19 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
     Ok(options)
 }
 
+/// How a module is compiled that goes into a bundle.
+pub(crate) fn bundle_options(cpu: &str, target: Option<&str>) -> Result<Options, Failure> {
+    let mut options = Options {
+        opt: OptLevel::Speed,
+        cpu: Cpu::parse(cpu).map_err(|error| Failure::new("--cpu", error))?,
+        ..Options::default()
+    };
+    if let Some(target) = target {
+        options.target = Target::parse(target).map_err(|error| Failure::new("--target", error))?;
+    }
+    Ok(options)
+}
+
 /// Where the result goes: what the user says, or the input's name with another ending.
 fn output_path(args: &CompileArgs) -> Result<PathBuf, Failure> {
     if let Some(path) = &args.output {
