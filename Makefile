@@ -4,7 +4,7 @@ CARGO ?= cargo
 PRECAST = target/debug/precast
 OUT = target/example
 
-.PHONY: help run test check spec bench doc ci fuzz bless real figures versus edge-test dist
+.PHONY: help run test check spec bench doc ci fuzz bless real figures versus edge-test dist capi
 
 help:
 	@echo 'make run    compile the example to a shared object and run it in a sandbox'
@@ -15,6 +15,7 @@ help:
 	@echo 'make bench  the benchmarks of calls, traps, opening, WASI and pools'
 	@echo 'make figures  Precast beside Wasmtime in one process: a table, and target/figures.json'
 	@echo 'make dist   the command as one static file that starts quickest: target/precast'
+	@echo 'make capi   the libraries and the header for C and C++: target/capi'
 	@echo 'make versus  pools of sandboxes beside Wasmtime: a table, and target/versus.json'
 	@echo 'make doc    the documentation, under target/doc'
 	@echo 'make fuzz   random modules against an interpreter; FUZZ=600 says for how many seconds'
@@ -80,3 +81,10 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 dist:
 	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release -p precast-cli --target $(HOST) --target-dir target/dist
 	strip -o target/precast target/dist/$(HOST)/release/precast
+
+capi:
+	$(CARGO) build --release -p precast-capi
+	mkdir -p target/capi/include target/capi/lib
+	cp capi/include/precast.h target/capi/include
+	strip -g -o target/capi/lib/libprecast.a target/release/libprecast.a
+	strip -o target/capi/lib/libprecast.so target/release/libprecast.so

@@ -70,12 +70,17 @@ fn the_header_declares_what_the_library_has() {
     let declared = names(&declared, "precast_", false);
     let mut defined = BTreeSet::new();
     let mut sources = String::new();
-    for entry in fs::read_dir(root().join("capi/src")).expect("sources").flatten() {
+    for entry in fs::read_dir(root().join("capi/src"))
+        .expect("sources")
+        .flatten()
+    {
         sources.push_str(&fs::read_to_string(entry.path()).expect("a source"));
     }
     defined.extend(names(&sources, "extern \"C\" fn ", true));
     // One line each in a table.
-    let calls = sources.split_whitespace().filter(|word| word.starts_with("precast_call_"));
+    let calls = sources
+        .split_whitespace()
+        .filter(|word| word.starts_with("precast_call_"));
     defined.extend(calls.filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
     let of_the_header: BTreeSet<&str> = declared
         .into_iter()

@@ -121,6 +121,13 @@ fn from_cpp() {
 }
 
 #[test]
+fn with_the_shared_library() {
+    hello(C.shared());
+    wasi(C.shared());
+    statically(C.shared());
+}
+
+#[test]
 fn with_address_sanitizer() {
     let compiler = C.sanitized();
     hello(compiler);

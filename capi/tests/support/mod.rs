@@ -47,18 +47,21 @@ pub(crate) struct Compiler {
     name: &'static str,
     standard: &'static str,
     sanitize: bool,
+    shared: bool,
 }
 
 pub(crate) const C: Compiler = Compiler {
     name: "cc",
     standard: "-std=c11",
     sanitize: false,
+    shared: false,
 };
 
 pub(crate) const CPP: Compiler = Compiler {
     name: "c++",
     standard: "-std=c++11",
     sanitize: false,
+    shared: false,
 };
 
 impl Compiler {
@@ -66,6 +69,14 @@ impl Compiler {
     pub(crate) fn sanitized(self) -> Compiler {
         Compiler {
             sanitize: true,
+            ..self
+        }
+    }
+
+    /// The same with the shared library.
+    pub(crate) fn shared(self) -> Compiler {
+        Compiler {
+            shared: true,
             ..self
         }
     }
@@ -116,9 +127,16 @@ impl Compiler {
             .arg("-o")
             .arg(&program)
             .arg(source)
-            .args(with)
-            .arg(library())
-            .args(["-lm", "-lpthread", "-ldl"]);
+            .args(with);
+        if self.shared {
+            let dir = library().parent().expect("it is in a directory");
+            // The shared one is what a linker takes if there are both.
+            let path = format!("-Wl,-rpath,{}", dir.display());
+            command.arg("-L").arg(dir).args(["-lprecast", &path]);
+        } else {
+            command.arg(library());
+        }
+        command.args(["-lm", "-lpthread", "-ldl"]);
         let output = command.output().expect("the compiler runs");
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {told}", source.display());
