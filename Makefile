@@ -87,4 +87,4 @@ capi:
 	mkdir -p target/capi/include target/capi/lib
 	cp capi/include/precast.h target/capi/include
 	strip -g -o target/capi/lib/libprecast.a target/release/libprecast.a
-	strip -o target/capi/lib/libprecast.so target/release/libprecast.so
+	strip -K __jit_debug_descriptor -K __jit_debug_register_code -o target/capi/lib/libprecast.so target/release/libprecast.so

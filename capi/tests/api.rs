@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 
-use support::{C, Compiler, linked, object, root, run};
+use support::{C, CPP, Compiler, linked, object, root, run};
 
 fn check_api(compiler: Compiler) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -44,6 +44,55 @@ fn a_module_in_the_program_does_all_that_a_mapped_one_does() {
 fn the_same_with_address_sanitizer() {
     check_api(C.sanitized());
     check_linked(C.sanitized());
+}
+
+/// Names that try to get out of strings, comments and lines.
+const HOSTILE: &str = r#"(module $*/m/*
+  (import "*/" "??/\0a#error in" (func (param i32)))
+  (func (export "*/ #error out /*"))
+  (func (export "a\"\0a#error quote") (result i64 f32 v128) unreachable)
+  (func (export "??/\0a#error trigraph"))
+  (func (export "back\\"))
+  (func (export ""))
+  (func (export "\e2\80\ae 7\0d"))
+  (memory (export "//") 1))"#;
+
+#[test]
+fn headers_of_hostile_modules_compile_and_keep_the_names() {
+    for compiler in [C, CPP] {
+        let dir = tempfile::tempdir().expect("a directory");
+        if !compiler.is_there(dir.path()) {
+            continue;
+        }
+        let module = dir.path().join("hostile.wat");
+        fs::write(&module, HOSTILE).expect("it can be written");
+        let object = linked(dir.path(), &module, "hostile");
+        let header = fs::read_to_string(dir.path().join("hostile.h")).expect("a header");
+        let names = header
+            .lines()
+            .filter_map(|line| line.strip_prefix("#define hostile_NAME_"))
+            .filter_map(|line| Some(line.split_once(' ')?.0));
+        let prints: String = names
+            .map(|name| format!("    puts(hostile_NAME_{name});\n"))
+            .collect();
+        let source = dir.path().join(format!("names.{}", compiler.ending()));
+        let text = format!(
+            "#include \"hostile.h\"\n#include <stdio.h>\n\nint main(void) {{\n{prints}    \
+             return hostile[0] != 'P';\n}}\n"
+        );
+        fs::write(&source, text).expect("it can be written");
+        let program = compiler.build(dir.path(), &source, &[object]);
+        let expected = [
+            "*/ #error out /*",
+            "a\"\n#error quote",
+            "??/\n#error trigraph",
+            "back\\",
+            "",
+            "\u{202e} 7\r",
+            "//",
+        ];
+        assert_eq!(run(&program, &[]), expected.join("\n") + "\n");
+    }
 }
 
 /// The names of functions after `before` in a text.

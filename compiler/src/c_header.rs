@@ -198,7 +198,7 @@ fn quoted(name: &str) -> String {
         }
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(byte.into()),
-            b' ' | b'_' | b'.' | b'-' | b':' | b'$' | b'#' | b'@' => out.push(byte.into()),
+            b' ' | b'_' | b'.' | b'-' | b':' | b'$' | b'@' => out.push(byte.into()),
             _ => {
                 // Always three digits: what follows cannot become part of it.
                 let _ = write!(out, "\\{byte:03o}");

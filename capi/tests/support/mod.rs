@@ -73,6 +73,11 @@ impl Compiler {
         }
     }
 
+    /// How the names of its sources end.
+    pub(crate) fn ending(self) -> &'static str {
+        if self.name == "cc" { "c" } else { "cpp" }
+    }
+
     /// The same with the shared library.
     pub(crate) fn shared(self) -> Compiler {
         Compiler {
