@@ -114,7 +114,10 @@ fn internal(payload: &(dyn Any + Send)) -> Box<Error> {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let message = format!("a bug of Precast: {}", words.unwrap_or("it panicked"));
+    let message = format!(
+        "a bug of Precast, or a handle that is none of its: {}",
+        words.unwrap_or("it panicked")
+    );
     Error::new(Kind::Internal, &message)
 }
 

@@ -38,6 +38,10 @@ fn every_part_rightly_and_wrongly() {
 #[test]
 fn a_module_in_the_program_does_all_that_a_mapped_one_does() {
     check_linked(C);
+    // Whatever makes up addresses, and whoever unwinds.
+    for option in ["-no-pie", "-static", "-Wl,--gc-sections"] {
+        check_linked(C.linking(option));
+    }
 }
 
 #[test]

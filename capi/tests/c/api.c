@@ -359,6 +359,12 @@ static void tables_and_globals(precast_module *module, precast_linker *linker) {
           precast_table_new(store, "i32", 1, 1, &number, &table));
     must(precast_table_new(store, "funcref", 1, PRECAST_NO_LIMIT, &null, &table));
 
+    /* A handle that was made up: what the library does not expect stays within it. */
+    precast_table forged = table;
+    forged.words[1] = 1000000;
+    FAILS(PRECAST_ERROR_INTERNAL, "a bug", precast_table_size(store, forged, &size));
+    must(precast_table_size(store, table, &size));
+
     precast_global global;
     must(precast_instance_global(store, instance, "count", &global));
     value = precast_val_i64(-1);

@@ -48,6 +48,8 @@ pub(crate) struct Compiler {
     standard: &'static str,
     sanitize: bool,
     shared: bool,
+    /// How it links.
+    link: Option<&'static str>,
 }
 
 pub(crate) const C: Compiler = Compiler {
@@ -55,6 +57,7 @@ pub(crate) const C: Compiler = Compiler {
     standard: "-std=c11",
     sanitize: false,
     shared: false,
+    link: None,
 };
 
 pub(crate) const CPP: Compiler = Compiler {
@@ -62,6 +65,7 @@ pub(crate) const CPP: Compiler = Compiler {
     standard: "-std=c++11",
     sanitize: false,
     shared: false,
+    link: None,
 };
 
 impl Compiler {
@@ -86,6 +90,14 @@ impl Compiler {
         }
     }
 
+    /// The same with an option for the linker.
+    pub(crate) fn linking(self, option: &'static str) -> Compiler {
+        Compiler {
+            link: Some(option),
+            ..self
+        }
+    }
+
     /// Whether it is there and does what is asked of it: says so if not.
     pub(crate) fn is_there(self, dir: &Path) -> bool {
         let source = dir.join("nothing.c");
@@ -95,18 +107,27 @@ impl Compiler {
         if self.sanitize {
             command.arg("-fsanitize=address");
         }
-        let compiled = command.arg("-o").arg(&program).arg(&source).output();
+        let compiled = command
+            .args(self.link)
+            .arg("-o")
+            .arg(&program)
+            .arg(&source)
+            .output();
         let works = compiled.is_ok_and(|output| output.status.success())
             && Command::new(&program)
                 .status()
                 .is_ok_and(|status| status.success());
         if !works {
-            let with = if self.sanitize {
-                " with AddressSanitizer"
+            let sanitize = if self.sanitize {
+                " -fsanitize=address"
             } else {
                 ""
             };
-            eprintln!("NOT TESTED: there is no `{}`{with} here", self.name);
+            let link = self.link.unwrap_or_default();
+            eprintln!(
+                "NOT TESTED: there is no `{}{sanitize} {link}` here",
+                self.name
+            );
         }
         works
     }
@@ -132,7 +153,8 @@ impl Compiler {
             .arg("-o")
             .arg(&program)
             .arg(source)
-            .args(with);
+            .args(with)
+            .args(self.link);
         if self.shared {
             let dir = library().parent().expect("it is in a directory");
             // The shared one is what a linker takes if there are both.

@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn headers_that_no_linker_made_are_refused() {
         let far = |program: &Program| (usize::MAX - program.metadata.as_ptr().addr()) as u64;
-        let damages: [(&str, fn(&mut ObjectHeader, u64)); 7] = [
+        type Change = fn(&mut ObjectHeader, u64);
+        let damages: [(&str, Change); 7] = [
             ("magic", |header, _| header.magic[0] ^= 1),
             ("version", |header, _| header.version.major += 1),
             ("arch", |header, _| header.arch = 2),
