@@ -374,6 +374,30 @@ PRECAST_MUST_USE precast_error *precast_linker_define_func(precast_linker *linke
                                                            precast_host_func function, void *env,
                                                            precast_finalizer finalizer);
 
+/* A host function that takes its parameters as functions of C do: guests call it with nothing between,
+ * some 25 times as fast. Its type is one of those of the calls below, with a caller before the parameters:
+ *
+ *     int32_t add(precast_raw_caller *caller, int32_t a, int32_t b);
+ *     precast_linker_define_raw(linker, "host", "add", "(i32, i32) -> (i32)", (precast_raw_func)add);
+ *
+ * It cannot fail, and it must not use the store: what it has is in the three functions that follow. */
+typedef struct precast_raw_caller precast_raw_caller;
+typedef void (*precast_raw_func)(void);
+
+/* Defines one. It must be of the type that is said here. */
+PRECAST_MUST_USE precast_error *precast_linker_define_raw(precast_linker *linker,
+                                                          const char *module, const char *name,
+                                                          const char *type,
+                                                          precast_raw_func function);
+
+/* The `data` of the store. */
+void *precast_raw_data(const precast_raw_caller *caller);
+
+/* As precast_caller_memory and precast_caller_range: NULL where there is no memory, or the bytes are
+ * not within it. */
+const uint8_t *precast_raw_memory(const precast_raw_caller *caller, size_t *length);
+uint8_t *precast_raw_range(const precast_raw_caller *caller, uint64_t offset, size_t length);
+
 /* Defines something that a store holds: only instances of that store can import it. */
 PRECAST_MUST_USE precast_error *precast_linker_define(precast_linker *linker, precast_store *store,
                                                       const char *module, const char *name,

@@ -21,6 +21,7 @@ mod memory;
 mod module;
 mod options;
 mod pool;
+mod raw;
 mod signature;
 mod store;
 mod table;

@@ -26,7 +26,7 @@ impl CLinker {
     }
 
     /// Changes it.
-    fn change<R>(&self, change: impl FnOnce(&mut Linker<Data>) -> R) -> Result<R> {
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Linker<Data>) -> R) -> Result<R> {
         let linker = Arc::clone(&self.0);
         let mut linker = match linker.try_write() {
             Ok(linker) => linker,

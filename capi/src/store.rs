@@ -30,6 +30,11 @@ impl Data {
         Data { owned, wasi: None }
     }
 
+    /// The program's pointer.
+    pub(crate) fn pointer(&self) -> *mut c_void {
+        self.owned.pointer
+    }
+
     /// The guest's world: an empty one unless the program has described another.
     pub(crate) fn world(&mut self) -> &mut WasiCtx {
         self.wasi.get_or_insert_with(|| {
@@ -241,7 +246,7 @@ extern "C" fn precast_store_delete(store: *mut CStore) {
 extern "C" fn precast_store_data(store: Option<&CStore>) -> *mut c_void {
     answer(std::ptr::null_mut(), || {
         let store = enter(store).ok()?;
-        Some(store.as_store().data().owned.pointer)
+        Some(store.as_store().data().pointer())
     })
 }
 

@@ -10,7 +10,7 @@
 #include <time.h>
 
 static void *kill_soon(void *interrupt) {
-    struct timespec moment = {0, 20 * 1000 * 1000};
+    struct timespec moment = {0, 100 * 1000 * 1000};
     nanosleep(&moment, NULL);
     precast_interrupt_kill(interrupt);
     return NULL;
@@ -47,7 +47,7 @@ int main(int argc, char **argv) {
     precast_func spin;
     must(precast_instance_func(store, instance, "spin", &spin));
 
-    must(precast_store_set_timeout(store, 20 * 1000 * 1000));
+    must(precast_store_set_timeout(store, 100 * 1000 * 1000));
     tell("timeout", precast_func_call(store, spin, NULL, 0, NULL, 0));
     must(precast_store_set_timeout(store, PRECAST_NO_LIMIT));
 

@@ -187,6 +187,48 @@ static void host_functions(precast_module *module) {
     CHECK(finalized == 2);
 }
 
+static int32_t raw_f(precast_raw_caller *caller, int32_t arg) {
+    size_t length;
+    const uint8_t *memory = precast_raw_memory(caller, &length);
+    CHECK(memory != NULL && length == 2 * 65536 && memcmp(memory, "abc", 3) == 0);
+    uint8_t *range = precast_raw_range(caller, 8, 3);
+    CHECK(range == memory + 8);
+    memcpy(range, "raw", 3);
+    CHECK(precast_raw_range(caller, 2 * 65536 - 2, 3) == NULL);
+    CHECK(precast_raw_range(caller, UINT64_MAX, 3) == NULL);
+    *(int *)precast_raw_data(caller) += 1;
+    return arg * 3;
+}
+
+static void raw_functions(precast_module *module) {
+    precast_linker *linker;
+    must(precast_linker_new(&linker));
+    must(precast_linker_define_raw(linker, "host", "f", "i32 -> i32", (precast_raw_func)raw_f));
+    FAILS(PRECAST_ERROR_USE, "cannot be of that type",
+          precast_linker_define_raw(linker, "host", "f", "f32 -> f32", (precast_raw_func)raw_f));
+    FAILS(PRECAST_ERROR_USE, "null",
+          precast_linker_define_raw(linker, "host", "f", "i32 -> i32", NULL));
+    CHECK(precast_raw_data(NULL) == NULL && precast_raw_range(NULL, 0, 0) == NULL);
+    CHECK(precast_raw_memory(NULL, NULL) == NULL);
+    int calls = 0;
+    precast_store *store;
+    must(precast_store_new(NULL, &calls, NULL, &store));
+    precast_instance instance;
+    must(precast_linker_instantiate(linker, store, module, &instance));
+    precast_error *error;
+    int32_t answer;
+    call(store, instance, "call_host", 7, &error, &answer);
+    must(error);
+    CHECK(answer == 21 && calls == 1);
+    precast_memory memory;
+    uint8_t bytes[3];
+    must(precast_instance_memory(store, instance, "memory", &memory));
+    must(precast_memory_read(store, memory, 8, bytes, 3));
+    CHECK(memcmp(bytes, "raw", 3) == 0);
+    precast_store_delete(store);
+    precast_linker_delete(linker);
+}
+
 static void traps(precast_module *module, precast_linker *linker) {
     precast_store *store;
     must(precast_store_new(NULL, NULL, NULL, &store));
@@ -632,6 +674,7 @@ int main(int argc, char **argv) {
     struct host host = {DEFINE, NULL, linker, 0};
     must(precast_linker_define_func(linker, "host", "f", "(i32) -> (i32)", host_f, &host, NULL));
     host_functions(module);
+    raw_functions(module);
     traps(module, linker);
     values(module, linker);
     memories(module, linker);

@@ -118,8 +118,8 @@ int main(void) {
             PRECAST_TRAP_INTEGER_DIVIDE_BY_ZERO, "divide");
     outermost(store, instance);
     CHECK(saw_outermost);
-    must(precast_store_set_timeout(store, 10 * 1000 * 1000));
     must(precast_instance_func(store, instance, large_NAME_spin, &func));
+    must(precast_store_set_timeout(store, 100 * 1000 * 1000));
     is_trap(precast_func_call(store, func, NULL, 0, NULL, 0), PRECAST_TRAP_INTERRUPTED, "spin");
     precast_store_delete(store);
 
