@@ -4,7 +4,7 @@ CARGO ?= cargo
 PRECAST = target/debug/precast
 OUT = target/example
 
-.PHONY: help run test check spec bench doc ci fuzz bless real figures versus edge-test dist capi
+.PHONY: help run test check spec bench doc ci fuzz bless real figures versus bench-code edge-test dist capi
 
 help:
 	@echo 'make run    compile the example to a shared object and run it in a sandbox'
@@ -17,6 +17,8 @@ help:
 	@echo 'make dist   the command as one static file that starts quickest: target/precast'
 	@echo 'make capi   the libraries and the header for C and C++: target/capi'
 	@echo 'make versus  pools of sandboxes beside Wasmtime: a table, and target/versus.json'
+	@echo 'make bench-code  generated code beside Wasmtime and native code: a table, and target/code.json'
+	@echo '            BENCH="--kernel fib,sha256 --quick --only-precast --without PASS --disas" chooses'
 	@echo 'make doc    the documentation, under target/doc'
 	@echo 'make fuzz   random modules against an interpreter; FUZZ=600 says for how many seconds'
 	@echo 'make real   published WASI programs, downloaded and compared with another runtime'
@@ -72,6 +74,10 @@ figures:
 versus:
 	$(CARGO) build --release -p precast-benches --bins
 	target/release/versus $(VERSUS)
+
+bench-code:
+	$(CARGO) build --release -p precast-cli -p precast-benches --bins
+	target/release/code $(BENCH)
 
 ci:
 	.ci/run

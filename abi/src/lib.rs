@@ -3,8 +3,8 @@
 //! Everything that both sides must agree on stands here and nowhere else: the layout of an
 //! instance ([`instance`]), the records in an object's metadata ([`object`]), how types are
 //! encoded ([`types`]), trap codes ([`trap`]), the functions generated code may call
-//! ([`runtime`]), the compressed map from code addresses to wasm offsets ([`addrmap`]) and the
-//! CPU features an object may require ([`cpu`]).
+//! ([`runtime`]), the compressed map from code addresses to wasm offsets ([`addrmap`]), the CPU
+//! features an object may require ([`cpu`]) and the format of profiles ([`profile`]).
 //!
 //! All layouts are `repr(C)`, little-endian, of fixed width, and pinned by constant assertions:
 //! a field that moves shows up as a compile error, and an ABI change touches this crate,
@@ -20,10 +20,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 pub mod addrmap;
 pub mod cpu;
 pub mod instance;
 pub mod object;
+pub mod profile;
 pub mod runtime;
 pub mod trap;
 pub mod types;

@@ -150,6 +150,11 @@ pub struct ObjectHeader {
     pub trap_stubs: [u32; 16],
     /// A union of the constants below.
     pub flags: u32,
+    /// Distance of the counters (`u64`) of an object that was compiled to make a profile, see
+    /// [`crate::profile`]; of counter 0, the others follow.
+    pub counters: u32,
+    /// How many counters there are.
+    pub counter_count: u32,
 }
 
 impl ObjectHeader {
@@ -445,5 +450,5 @@ const _: () = {
     assert!(core::mem::offset_of!(ObjectHeader, text) == 32);
     assert!(core::mem::offset_of!(ObjectHeader, layout) == 80);
     assert!(core::mem::offset_of!(ObjectHeader, types) == 124);
-    assert!(size_of::<ObjectHeader>() == 392);
+    assert!(size_of::<ObjectHeader>() == 400);
 };

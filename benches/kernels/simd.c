@@ -1,7 +1,5 @@
 // Explicit 128-bit vectors: a filter over an image of bytes and a dot product of floats.
-#include <wasm_simd128.h>
-
-#include "kernel.h"
+#include "lanes.h"
 
 static uint8_t image[65536] __attribute__((aligned(16))), output[65536] __attribute__((aligned(16)));
 static float left[4096] __attribute__((aligned(16))), right[4096] __attribute__((aligned(16)));

@@ -4,12 +4,14 @@
 //! rounds, and what is reported is the median: absolute times on a shared machine drift,
 //! ratios taken in the same minute do not.
 //!
-//! - [`kernels`]: small C programs with a checksum, for the speed of generated code;
+//! - [`kernels`]: small programs with a checksum, for the speed of generated code;
 //! - [`guests`]: modules written here, for the cost of calls, WASI and loading;
 //! - [`ours`] and [`theirs`]: the same few operations on Precast and on Wasmtime;
+//! - [`code`]: the kernels in every way to run them, native code included;
 //! - [`versus`]: sandboxes in pools, beside Wasmtime's;
 //! - [`measure`]: rounds, medians; [`report`]: the table and the JSON file.
 
+pub mod code;
 pub mod guests;
 pub mod kernels;
 pub mod measure;

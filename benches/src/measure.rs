@@ -23,6 +23,8 @@ pub struct Times {
 pub enum Clock {
     /// What this thread spent on a CPU: other programs on the machine weigh less.
     Thread,
+    /// What all threads of this process spent on CPUs: for work in threads of its own.
+    Process,
     /// What passed: for work on several threads, or in other processes.
     Wall,
 }
@@ -32,6 +34,7 @@ impl Clock {
     pub fn now(self) -> Duration {
         let id = match self {
             Self::Thread => ClockId::ThreadCPUTime,
+            Self::Process => ClockId::ProcessCPUTime,
             Self::Wall => ClockId::Monotonic,
         };
         let time = clock_gettime(id);

@@ -82,6 +82,8 @@ Examples:
   precast compile --cpu baseline,+sse4.1 app.wasm
   precast compile --memory-reservation 16M app.wasm    for thousands of instances
   precast compile --emit asm app.wasm -o -     see the code that comes out
+  precast compile --instrument app.wasm        code that counts, for a profile, and
+  precast compile --profile app.profile app.wasm       the code that is made from it
   cat app.wasm | precast compile - -o app.so   from standard input";
 
 /// Arguments of `precast compile`.
@@ -121,6 +123,13 @@ pub(crate) struct CompileArgs {
     /// Turn optimisations off, to see what they do: names separated by commas.
     #[arg(long, value_name = "PASS", value_delimiter = ',')]
     pub(crate) without: Vec<String>,
+    /// Make code that counts what it executes, for a profile: see `precast run --profile`.
+    #[arg(long)]
+    pub(crate) instrument: bool,
+    /// Compile for what was executed often by instrumented code of the same module. May be
+    /// repeated: profiles add up.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Vec<PathBuf>,
     /// Count what the guest executes, and stop it when the fuel it was given is used up.
     #[arg(long)]
     pub(crate) fuel: bool,
@@ -170,6 +179,7 @@ Examples:
   precast run --dir /etc::/etc:ro app.so   to read only
   precast run --invoke add add.wasm 2 3    call one function, print its results
   precast run --timeout 2s --max-memory 64M app.so
+  precast run --profile app.profile app.so of code compiled with --instrument
 
 The exit code is the guest's; 134 where it trapped, 1 where it could not be run.
 Modules are compiled into $XDG_CACHE_HOME/precast or ~/.cache/precast.
@@ -195,6 +205,9 @@ pub(crate) struct RunArgs {
     /// The most linear memory the guest may have: 65536, 512K, 64M, 2G.
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub(crate) max_memory: Option<u64>,
+    /// Write what an instrumented object counts to this file, or add it to what is there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
     /// The object, or the module: .wasm or .wat; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
@@ -216,6 +229,7 @@ impl RunArgs {
             invoke: None,
             timeout: None,
             max_memory: None,
+            profile: None,
             file,
             args: Vec::new(),
         }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, Pass, Progress, Target};
+use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, Pass, Profile, Progress, Target};
 
 use crate::args::{CompileArgs, EmitKind, Opt};
 use crate::failure::{Failure, remark};
@@ -54,6 +54,8 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
         symbol: args.symbol.clone(),
         memory_reservation: args.memory_reservation,
         fuel: args.fuel,
+        instrument: args.instrument,
+        profile: profile(&args.profile)?,
         jobs: args.jobs,
         ..Options::default()
     };
@@ -79,6 +81,21 @@ pub(crate) fn bundle_options(cpu: &str, target: Option<&str>) -> Result<Options,
         options.target = Target::parse(target).map_err(|error| Failure::new("--target", error))?;
     }
     Ok(options)
+}
+
+/// The profiles of these files, all together.
+fn profile(paths: &[PathBuf]) -> Result<Option<Profile>, Failure> {
+    let mut sum: Option<Profile> = None;
+    for path in paths {
+        let found = input::read_profile(path)?;
+        match &mut sum {
+            Some(sum) => sum
+                .merge(&found)
+                .map_err(|error| Failure::at(path, error))?,
+            None => sum = Some(found),
+        }
+    }
+    Ok(sum)
 }
 
 /// Where the result goes: what the user says, or the input's name with another ending.

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use precast::{Profile, ProfileError};
+
 use crate::failure::{Failure, reason};
 
 /// What a file is, by its first bytes.
@@ -53,6 +55,13 @@ pub(crate) fn look(path: &Path) -> Result<Found, Failure> {
 
 fn open(path: &Path) -> Result<File, Failure> {
     File::open(path).map_err(|error| Failure::at(path, reason(&error)))
+}
+
+/// Reads a profile; `-` is standard input.
+pub(crate) fn read_profile(path: &Path) -> Result<Profile, Failure> {
+    let text = String::from_utf8(read(path)?);
+    let text = text.map_err(|_| Failure::at(path, ProfileError::NoProfile))?;
+    Profile::parse(&text).map_err(|error| Failure::at(path, error))
 }
 
 /// Reads a whole file; `-` is standard input.

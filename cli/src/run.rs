@@ -11,6 +11,7 @@ use crate::args::RunArgs;
 use crate::failure::{Failure, TRAPPED, complain, name_of, remark};
 use crate::input::{self, Found, Kind};
 use crate::invoke;
+use crate::output::Destination;
 use crate::units::DirArg;
 
 /// Runs a guest; its exit code.
@@ -110,6 +111,8 @@ enum End {
     Guest(Error),
     /// The user asked for what cannot be done.
     Usage(String),
+    /// Something else failed.
+    Failed(Failure),
 }
 
 impl From<Error> for End {
@@ -123,6 +126,16 @@ fn run_in(store: &mut Store<WasiCtx>, module: &Module, args: &RunArgs) -> Result
     let mut linker = Linker::new();
     precast_wasi::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx);
     let instance = linker.instantiate(&mut *store, module)?;
+    let outcome = call(store, instance, args);
+    // However it ended: guests end by `proc_exit`.
+    if let Some(path) = &args.profile {
+        write_profile(store, instance, path)?;
+    }
+    outcome
+}
+
+/// Calls what is to be called.
+fn call(store: &mut Store<WasiCtx>, instance: Instance, args: &RunArgs) -> Result<(), End> {
     match &args.invoke {
         Some(name) => {
             initialize(store, instance)?;
@@ -140,6 +153,22 @@ fn run_in(store: &mut Store<WasiCtx>, module: &Module, args: &RunArgs) -> Result
                 .call(store, ())?)
         }
     }
+}
+
+/// Writes what was counted, together with what had been counted before.
+fn write_profile(store: &Store<WasiCtx>, instance: Instance, path: &Path) -> Result<(), End> {
+    let Some(mut profile) = instance.profile(store)? else {
+        let message = "counts nothing: compile it with --instrument to make a profile";
+        return Err(End::Usage(message.to_owned()));
+    };
+    if path.exists() {
+        let before = input::read_profile(path).map_err(End::Failed)?;
+        let merged = profile.merge(&before);
+        merged.map_err(|error| End::Failed(Failure::at(path, error)))?;
+    }
+    let destination = Destination::new(path).map_err(End::Failed)?;
+    let written = destination.write(profile.to_string().as_bytes());
+    written.map_err(End::Failed)
 }
 
 /// A reactor wants to be told before anything else is called.
@@ -166,6 +195,7 @@ fn conclude(args: &RunArgs, outcome: Result<(), End>) -> Result<i32, Failure> {
     let error = match outcome {
         Ok(()) => return Ok(0),
         Err(End::Usage(message)) => return Err(Failure::at(&args.file, message)),
+        Err(End::Failed(failure)) => return Err(failure),
         Err(End::Guest(error)) => error,
     };
     if let Some(exit) = error.downcast_ref::<Exit>() {

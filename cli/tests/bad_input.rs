@@ -292,3 +292,33 @@ fn what_cannot_be_invoked() {
     }
     expect_snapshot("invoke", &transcript);
 }
+
+#[test]
+fn profiles_that_do_not_fit() {
+    let place = Place::new();
+    place.write("counts.wat", r#"(module (func (export "_start") (loop)))"#);
+    place.run("compile counts.wat").ok();
+    place
+        .run("compile --instrument counts.wat -o counting.so")
+        .ok();
+    let message = place.run("run --profile p counts.so").one_error_line();
+    assert!(message.contains("--instrument"), "{message}");
+    assert!(!place.path("p").exists());
+
+    place.run("run --profile p counting.so").ok();
+    place.write("other.wat", "(module (func))");
+    let message = place.run("compile other.wat --profile p").one_error_line();
+    assert!(message.contains("another module"), "{message}");
+
+    place.write("none", "precast profile 1\nmodule x\n");
+    for line in [
+        "compile counts.wat --profile none",
+        "run --profile none counting.so",
+    ] {
+        let message = place.run(line).one_error_line();
+        assert!(message.starts_with("none: line 2"), "{message}");
+    }
+    place.write("bytes", [0xff, 0xfe]);
+    let message = place.run("compile counts.wat --profile bytes");
+    assert_eq!(message.one_error_line(), "bytes: is not a profile");
+}

@@ -357,3 +357,53 @@ fn directories_arguments_and_variables_reach_the_guest() {
         .ok();
     assert!(piped.stdout().starts_with("6 words, 4 different\n"));
 }
+
+/// Calls a function as often as its argument says, then exits with that.
+const COUNTS: &str = r#"(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (func $step)
+  (func (export "_start") (local $left i32)
+    (local.set $left (i32.const 7))
+    (loop $again
+      (call $step)
+      (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+    (call $exit (i32.const 3))))"#;
+
+/// An object of [`COUNTS`] that counts.
+fn instrumented() -> Place {
+    let place = Place::new();
+    place.write("counts.wat", COUNTS);
+    place
+        .run("compile --instrument counts.wat -o counting.so")
+        .ok();
+    place
+}
+
+#[test]
+fn runs_add_up_however_they_end() {
+    let place = instrumented();
+    for times in 1..=2 {
+        let ran = place.run("run --profile app.profile counting.so");
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(3), ""));
+        let profile = String::from_utf8(place.read("app.profile")).unwrap();
+        let counts: Vec<&str> = profile.lines().skip(2).collect();
+        let expected = [
+            "counters 4".to_owned(),
+            format!("0 {}", 7 * times),
+            format!("1 {times}"),
+            format!("2 {}", 7 * times),
+            format!("3 {times}"),
+        ];
+        assert_eq!(counts, expected);
+    }
+}
+
+#[test]
+fn code_is_compiled_from_several_profiles() {
+    let place = instrumented();
+    for name in ["a", "b"] {
+        place.run(&format!("run --profile {name} counting.so"));
+    }
+    place.run("compile counts.wat --profile a --profile b").ok();
+    assert_eq!(place.run("run counts.so").code, Some(3));
+}

@@ -196,7 +196,7 @@ mod tests {
         let opt = OptLevel::None;
         let plain = crate::isa::build(&Options { opt, ..options }).unwrap();
         let module = ModuleInfo::read(wasm).unwrap();
-        let layout = Layout::new(&module).unwrap();
+        let layout = Layout::new(&module, 0).unwrap();
         let env = Env {
             module: &module,
             layout: &layout,
@@ -204,6 +204,8 @@ mod tests {
             plain: &*plain,
             fuel: false,
             passes: crate::passes::Passes::ALL,
+            counters: None,
+            profile: None,
         };
         let pool = crate::thread_pool(1).unwrap();
         compile_module(&env, &pool, BTreeSet::new(), &|_| {}).unwrap()

@@ -81,7 +81,8 @@ records! {
         init, imported_functions, imported_tables, imported_memories, imported_globals, types,
         val_types, functions, func_refs, tables, memories, globals, imports, exports, elements, data,
         image_runs, trap_offsets, trap_codes, customs, globals_image, strings, module_name,
-        producer, code_tables, code_table_records, source_hash, trap_stubs, flags
+        producer, code_tables, code_table_records, source_hash, trap_stubs, flags, counters,
+        counter_count
     }
 }
 
@@ -134,6 +135,8 @@ pub(crate) fn empty_header() -> ObjectHeader {
         source_hash: [0; 32],
         trap_stubs: [precast_abi::NONE; 16],
         flags: 0,
+        counters: precast_abi::NONE,
+        counter_count: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!  low                                                                            high
 //!  … guest stack | FuncRefs | type ids | import slots |
-//!                  table storage | element values | dropped flags |
+//!                  counters | table storage | element values | dropped flags |
 //!                  memory and table definitions | globals | InstanceHeader | memory 0 ──►
 //!                                                                          ▲
 //!                                                                    instance base
@@ -51,6 +51,10 @@ pub(crate) struct Layout {
     pub(crate) element_values: Distances<ElemIndex>,
     /// Bytes of the region of globals.
     pub(crate) globals_size: u32,
+    /// The counters of what is executed; [`NONE`] where there are none.
+    pub(crate) counters: u32,
+    /// How many counters there are.
+    pub(crate) counter_count: u32,
 }
 
 /// A distance for each index of a space.
@@ -104,8 +108,8 @@ impl Cursor {
 }
 
 impl Layout {
-    /// Lays out the instance data of a module.
-    pub(crate) fn new(module: &ModuleInfo<'_>) -> Result<Layout, CompileError> {
+    /// Lays out the instance data of a module, with room for so many counters.
+    pub(crate) fn new(module: &ModuleInfo<'_>, counters: u32) -> Result<Layout, CompileError> {
         let mut cursor = Cursor {
             distance: InstanceHeader::SIZE,
         };
@@ -119,11 +123,16 @@ impl Layout {
             table_storage: Distances::new(),
             element_values: Distances::new(),
             globals_size: 0,
+            counters: NONE,
+            counter_count: counters,
         };
         layout.place_globals(module, &mut cursor)?;
         layout.place_definitions(module, &mut cursor)?;
         layout.place_flags(module, &mut cursor)?;
         layout.place_elements(module, &mut cursor)?;
+        if counters > 0 {
+            layout.counters = cursor.take(u64::from(counters) * 8, 8)?;
+        }
         layout.regions.mutable = cursor.take(0, 16)?;
         layout.place_imports(module, &mut cursor)?;
         layout.regions.type_ids = cursor.take(module.types.len() as u64 * 4, 8)?;
@@ -247,6 +256,12 @@ impl Layout {
         Ok(())
     }
 
+    /// Offset from the base of a counter.
+    pub(crate) fn counter_offset(&self, counter: u32) -> i32 {
+        debug_assert!(counter < self.counter_count);
+        (counter * 8) as i32 - self.counters as i32
+    }
+
     /// Offset from the base of the process-wide identity of a type.
     pub(crate) fn type_id_offset(&self, ty: TypeIndex) -> i32 {
         ty.as_u32() as i32 * 4 - self.regions.type_ids as i32
@@ -342,6 +357,7 @@ mod tests {
             );
         }
         let regions = &layout.regions;
+        add("counters".into(), layout.counters, 3 * 8, 8);
         add(
             "types".into(),
             regions.type_ids,
@@ -380,7 +396,7 @@ mod tests {
     fn check(wat: &str) -> Layout {
         let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
         let module = ModuleInfo::read(&wasm).unwrap_or_else(|error| panic!("{error}"));
-        let layout = Layout::new(&module).unwrap_or_else(|error| panic!("{error}"));
+        let layout = Layout::new(&module, 3).unwrap_or_else(|error| panic!("{error}"));
         let mut pieces = pieces(&module, &layout);
         pieces.sort_by_key(|piece| piece.1);
         let constants = constants(&module, &layout);
@@ -445,7 +461,7 @@ mod tests {
         )
         .expect("the test's own module");
         let module = ModuleInfo::read(&wasm).expect("valid");
-        let layout = Layout::new(&module).expect("small");
+        let layout = Layout::new(&module, 3).expect("small");
         let image = layout.globals_image(&module);
         assert_eq!(
             image.len() as u32,

@@ -20,6 +20,7 @@ mod module;
 mod object;
 mod options;
 mod passes;
+mod profile;
 mod segments;
 mod strings;
 mod stubs;
@@ -33,6 +34,7 @@ pub use cpu::Cpu;
 pub use error::CompileError;
 pub use options::{Emit, OptLevel, Options, Target};
 pub use passes::{Pass, Passes};
+pub use precast_abi::profile::{Profile, ProfileError};
 
 use crate::compile::compile_module;
 use crate::layout::Layout;
@@ -40,9 +42,11 @@ use crate::link::Text;
 use crate::metadata::Source;
 use crate::module::ModuleInfo;
 use crate::object::Parts;
+use crate::profile::{Counters, ModuleProfile};
 use crate::strings::Strings;
 use crate::translate::Env;
 use rayon::ThreadPool;
+use sha2::{Digest, Sha256};
 
 /// What a compilation made.
 #[derive(Clone, Debug)]
@@ -102,7 +106,11 @@ pub fn compile_with_progress(
         module.limit_memory(bytes)?;
     }
     let module = module;
-    let layout = Layout::new(&module)?;
+    let (counters, profile) = pool.install(|| counted(&module, wasm, options))?;
+    let layout = Layout::new(
+        &module,
+        counters.as_ref().map_or(0, |counters| counters.total),
+    )?;
     let env = Env {
         module: &module,
         layout: &layout,
@@ -110,6 +118,8 @@ pub fn compile_with_progress(
         plain: &*plain,
         fuel: options.fuel,
         passes: options.passes.at(options.opt),
+        counters: counters.as_ref(),
+        profile: profile.as_ref(),
     };
     let stubs = stubs::unnamed(&module);
     let mut summary = Summary {
@@ -137,6 +147,31 @@ pub fn compile_with_progress(
         }
     };
     Ok(Compiled { bytes, summary })
+}
+
+/// The counters that the code gets, and the counts that it is made from.
+fn counted<'a>(
+    module: &ModuleInfo<'_>,
+    wasm: &[u8],
+    options: &'a Options,
+) -> Result<(Option<Counters>, Option<ModuleProfile<'a>>), CompileError> {
+    let counters = match options.instrument {
+        true => Some(Counters::of(module).ok_or_else(|| CompileError::TooLarge {
+            what: "the module has more than 4 billion counting points".to_owned(),
+        })?),
+        false => None,
+    };
+    let Some(profile) = &options.profile else {
+        return Ok((counters, None));
+    };
+    let same = Sha256::digest(wasm).as_slice() == profile.module();
+    let profile = same
+        .then(|| ModuleProfile::new(module, profile.counts()))
+        .flatten()
+        .ok_or_else(|| CompileError::Options {
+            message: "the profile is of another module".to_owned(),
+        })?;
+    Ok((counters, Some(profile)))
 }
 
 /// Everything that goes into an object file.

@@ -242,6 +242,8 @@ impl Builder {
         header.layout = source.layout.regions;
         header.init = source.text.offset(Namespace::Init, 0);
         header.flags = flag(source.options.fuel, ObjectHeader::FUEL);
+        header.counters = source.layout.counters;
+        header.counter_count = source.layout.counter_count;
         let imported = source.module.imported;
         header.imported_functions = imported.functions;
         header.imported_tables = imported.tables;

@@ -4,6 +4,7 @@ use crate::cpu::Cpu;
 use crate::error::CompileError;
 use crate::passes::Passes;
 use precast_abi::object::{Arch, Os};
+use precast_abi::profile::Profile;
 use std::fmt;
 
 /// How to compile a module. [`Options::default`] makes a shared object for this machine's kind
@@ -30,6 +31,11 @@ pub struct Options {
     pub symbol: Option<String>,
     /// The optimisations that may run, for finding out what one of them does.
     pub passes: Passes,
+    /// Whether the code counts what it executes, for a profile.
+    pub instrument: bool,
+    /// What instrumented code of the same module has counted: the code is made for what was
+    /// executed often.
+    pub profile: Option<Profile>,
     /// How many threads work at once, at most 256; 0 stands for one per CPU. The output does not
     /// depend on it.
     pub jobs: usize,

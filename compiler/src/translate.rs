@@ -20,6 +20,7 @@ mod address;
 mod call;
 mod control;
 mod convert;
+mod count;
 mod dispatch;
 mod env;
 mod fuel;

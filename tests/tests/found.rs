@@ -15,6 +15,8 @@ fn same(wat: &str) {
                 compact: false,
                 fuel: false,
                 passes: Passes::ALL,
+                instrument: false,
+                profile: false,
             };
             for seed in 0..10 {
                 let scene = Scene::new(wasm.clone(), &mut Rng::new(seed));

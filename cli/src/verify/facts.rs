@@ -151,6 +151,10 @@ impl<'a> Facts<'a> {
         if self.header.flags & ObjectHeader::FUEL != 0 {
             self.allow_writes(InstanceHeader::FUEL, 8);
         }
+        if self.header.counter_count > 0 {
+            let size = i64::from(self.header.counter_count) * 8;
+            self.allow_writes(self.header.counters, size);
+        }
     }
 
     fn functions(&mut self) -> Result<(), Damage> {

@@ -111,6 +111,7 @@ impl FuncTranslator<'_> {
         self.push_frame(kind, params.len(), &results);
         self.pop_n(params.len());
         self.push_block_params(header);
+        self.count(0);
     }
 
     pub(super) fn translate_if(&mut self, ty: BlockType) {
@@ -131,6 +132,7 @@ impl FuncTranslator<'_> {
             .brif(condition, then, &[], otherwise, &args);
         self.continue_at(then);
         self.push_frame(FrameKind::If { otherwise }, params.len(), &results);
+        self.count(0);
     }
 
     pub(super) fn translate_else(&mut self) {
@@ -283,10 +285,16 @@ impl FuncTranslator<'_> {
             }
         }
         self.continue_at(next);
+        self.count(0);
     }
 
     /// Whether the branch that is being translated is likely to be taken, if that is known.
     fn branch_hint(&self) -> Option<bool> {
+        // What was counted is better than what was thought.
+        let counted = self.profile.as_ref();
+        if let Some(taken) = counted.and_then(|profile| profile.taken(self.offset)) {
+            return Some(taken);
+        }
         if !self.env.passes.has(Pass::BranchHints) {
             return None;
         }
@@ -333,8 +341,9 @@ impl FuncTranslator<'_> {
         let table = JumpTableData::new(*default, calls);
         let table = self.builder.create_jump_table(table);
         self.builder.ins().br_table(selector, table);
-        for (edge, label) in edges {
+        for (nth, (edge, label)) in (0..).zip(edges) {
             self.continue_at(edge);
+            self.count(nth);
             let args = block_args(self.peek_n(label.arity));
             self.builder.ins().jump(label.block, &args);
         }
@@ -356,7 +365,8 @@ impl FuncTranslator<'_> {
                 continue;
             }
             let label = self.label(*depth);
-            let direct = counts[depth] == 1 && label.arity == 0;
+            // What is counted needs a place for that.
+            let direct = counts[depth] == 1 && label.arity == 0 && self.env.counters.is_none();
             let block = if direct {
                 label.block
             } else {

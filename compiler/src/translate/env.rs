@@ -3,6 +3,7 @@
 use crate::layout::Layout;
 use crate::module::ModuleInfo;
 use crate::passes::Passes;
+use crate::profile::{Counters, ModuleProfile};
 use cranelift_codegen::ir::{Function, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 
@@ -21,6 +22,10 @@ pub(crate) struct Env<'a> {
     pub(crate) fuel: bool,
     /// The optimisations that run.
     pub(crate) passes: Passes,
+    /// The counters, where what is executed is to be counted.
+    pub(crate) counters: Option<&'a Counters>,
+    /// What was counted before.
+    pub(crate) profile: Option<&'a ModuleProfile<'a>>,
 }
 
 /// Functions whose blocks have more parameters than this, all together, are compiled without

@@ -1,6 +1,7 @@
 //! The translation of one function: its state, and the loop over its operators.
 
 use super::control::Frame;
+use super::count::Points;
 use super::dispatch;
 use super::env::Env;
 use super::fuel::{Runs, ends_run};
@@ -8,6 +9,7 @@ use super::signature::{clif_type, wasm_signature};
 use super::trap::TrapSites;
 use crate::error::CompileError;
 use crate::module::{FuncIndex, FuncType, features};
+use crate::profile::FunctionProfile;
 use cranelift_codegen::ir::{self, InstBuilder, UserFuncName, Value, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use std::collections::HashMap;
@@ -25,6 +27,7 @@ pub(crate) fn translate_function(
     out.name = UserFuncName::User(super::Namespace::Function.name(index.as_u32()));
     out.signature = wasm_signature(ty);
     let mut t = FuncTranslator::new(env, Some(index), ty, FunctionBuilder::new(out, fctx));
+    t.profile = env.profile.map(|profile| profile.function(index, body));
     t.read_body(body).map_err(damaged)??;
     t.finish();
     Ok(())
@@ -69,6 +72,10 @@ pub(crate) struct FuncTranslator<'a> {
     pub(super) cache: Cache,
     /// What its runs of operators cost.
     pub(super) runs: Runs,
+    /// The counters of the current operator.
+    pub(super) points: Points,
+    /// What was counted before.
+    pub(super) profile: Option<FunctionProfile>,
 }
 
 /// Entities of a Cranelift function that are made at first use and shared after.
@@ -112,6 +119,8 @@ impl<'a> FuncTranslator<'a> {
             traps: TrapSites::default(),
             cache: Cache::default(),
             runs: Runs::default(),
+            points: Points::default(),
+            profile: None,
         };
         for (ty, value) in ty.params.iter().zip(&params[1..]) {
             let variable = t.builder.declare_var(clif_type(*ty));
@@ -148,12 +157,14 @@ impl<'a> FuncTranslator<'a> {
             self.runs = Runs::of(body)?;
             self.charge_next_run();
         }
+        self.count_entry();
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
             self.offset = reader.original_position();
             let op = reader.read()?;
             let location = ir::SourceLoc::new(self.offset as u32);
             self.builder.set_srcloc(location);
+            self.next_points(&op);
             let result = if self.reachable {
                 dispatch::translate_operator(self, &op)
             } else {

@@ -27,6 +27,8 @@ pub(super) enum Region {
     ImportedGlobals,
     /// The fuel that is left.
     Fuel,
+    /// Counters of what is executed.
+    Counters,
 }
 
 /// Globals from this one on share a region, so that the number of regions stays small.
@@ -41,6 +43,7 @@ impl Region {
             Region::Definitions => 2,
             Region::ImportedGlobals => 3,
             Region::Fuel => 5 + OWN_REGION_GLOBALS as u32,
+            Region::Counters => 6 + OWN_REGION_GLOBALS as u32,
             Region::Global(index) => 4 + index.index().min(OWN_REGION_GLOBALS) as u32,
         }
     }
@@ -52,6 +55,7 @@ impl Region {
             Region::Definitions => "definitions",
             Region::ImportedGlobals => "imported globals",
             Region::Fuel => "fuel",
+            Region::Counters => "counters",
             Region::Global(_) => "global",
         }
     }

@@ -54,7 +54,7 @@ pub(super) fn translate_compact(wat: &str, reservation: u64) -> Vec<Function> {
 }
 
 fn translate_module(module: &ModuleInfo<'_>) -> Result<Vec<Function>, CompileError> {
-    let layout = Layout::new(module)?;
+    let layout = Layout::new(module, 0)?;
     let isa = isa();
     let env = Env {
         module,
@@ -63,6 +63,8 @@ fn translate_module(module: &ModuleInfo<'_>) -> Result<Vec<Function>, CompileErr
         plain: &*isa,
         fuel: false,
         passes: Passes::ALL,
+        counters: None,
+        profile: None,
     };
     let mut fctx = FunctionBuilderContext::new();
     let mut functions = Vec::new();

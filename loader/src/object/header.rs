@@ -263,6 +263,7 @@ fn check_layout(header: &ObjectHeader) -> Result<(), Damage> {
         (layout.globals, u64::from(header.globals_image.len), 16),
         (layout.data_dropped, u64::from(header.data.len), 1),
         (layout.elem_dropped, u64::from(header.elements.len), 1),
+        (header.counters, u64::from(header.counter_count) * 8, 8),
     ];
     for (distance, len, align) in regions {
         let fits = len == 0 || is_mutable(layout, distance, len, align);

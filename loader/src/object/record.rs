@@ -124,7 +124,8 @@ records! {
         image_runs: Span, trap_offsets: Span, trap_codes: Span, customs: Span,
         globals_image: Span, strings: Span, module_name: Span, producer: Span, code_tables: Span,
         code_table_records: Span,
-        source_hash: [u8; 32], trap_stubs: [u32; 16], flags: u32,
+        source_hash: [u8; 32], trap_stubs: [u32; 16], flags: u32, counters: u32,
+        counter_count: u32,
     }
     TypeRecord { first: u32, params: u32, results: u32, enter_stub: u32, host_stub: u32, }
     FunctionRecord {

@@ -195,6 +195,8 @@ fn metadata() -> (ObjectHeader, Section) {
         source_hash: [1; 32],
         trap_stubs: [16; 16],
         flags: 0,
+        counters: NONE,
+        counter_count: 0,
     };
     let size = section.bytes.len() as u32;
     (

@@ -8,7 +8,7 @@ use super::trace::{self, Event, Trace, Value};
 use crate::trusted::{self, Refusal};
 use precast::{
     Caller, Error, Extern, Func, FuncType, Global, GlobalType, HeapType, Instance, Linker, Memory,
-    MemoryType, Module, RefType, Store, Table, TableType, Val, ValType,
+    MemoryType, Module, ObjectView, Profile, RefType, Store, Table, TableType, Val, ValType,
 };
 use precast_abi::trap::TrapCode;
 use precast_compiler::{CompileError, Cpu, OptLevel, Options, Pass, Passes};
@@ -28,6 +28,10 @@ pub struct Variant {
     pub fuel: bool,
     /// The optimisations of our own.
     pub passes: Passes,
+    /// Whether it counts what it executes.
+    pub instrument: bool,
+    /// Whether it is made from a profile, of counts that mean nothing.
+    pub profile: bool,
 }
 
 /// As much as a 32-bit memory can have without guard pages.
@@ -50,6 +54,8 @@ impl Variant {
             compact: rng.below(3) == 0,
             fuel: rng.below(4) == 0,
             passes: choose_passes(rng),
+            instrument: rng.below(8) == 0,
+            profile: rng.below(4) == 0,
         }
     }
 
@@ -60,6 +66,7 @@ impl Variant {
             memory_reservation: self.compact.then_some(COMPACT),
             fuel: self.fuel,
             passes: self.passes,
+            instrument: self.instrument,
             jobs: 1,
             ..Options::default()
         })
@@ -78,7 +85,12 @@ fn choose_passes(rng: &mut Rng) -> Passes {
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "--cpu {}, {:?}", self.cpu, self.opt)?;
-        for (on, name) in [(self.compact, ", compact"), (self.fuel, ", fuel")] {
+        for (on, name) in [
+            (self.compact, ", compact"),
+            (self.fuel, ", fuel"),
+            (self.instrument, ", instrument"),
+            (self.profile, ", profile"),
+        ] {
             f.write_str(if on { name } else { "" })?;
         }
         for (pass, _) in Pass::ALL {
@@ -105,9 +117,30 @@ pub(super) fn compile_whatever_it_is(wasm: &[u8], variant: Variant) -> Result<()
 
 /// Compiles and opens. A panic of the compiler is the outer error.
 fn open(wasm: &[u8], variant: Variant) -> Result<Result<Module, Refusal>, String> {
-    let options = variant.options()?;
-    catch_unwind(AssertUnwindSafe(|| trusted::open(wasm, &options)))
-        .map_err(|_| "the compiler panicked".to_owned())
+    let mut options = variant.options()?;
+    catch_unwind(AssertUnwindSafe(|| {
+        if variant.profile {
+            options.profile = meaningless_profile(wasm);
+        }
+        trusted::open(wasm, &options)
+    }))
+    .map_err(|_| "the compiler panicked".to_owned())
+}
+
+/// A profile of the module whose counts are nothing but numbers; `None` if it is none.
+fn meaningless_profile(wasm: &[u8]) -> Option<Profile> {
+    let options = Options {
+        instrument: true,
+        opt: OptLevel::None,
+        ..Options::default()
+    };
+    let object = precast_compiler::compile(wasm, &options).ok()?.bytes;
+    let view = ObjectView::parse(&object).ok()?;
+    let header = view.metadata().header();
+    let mut rng = Rng::new(wasm.len() as u64);
+    let mut count = || [0, 1, 2, 9, 1000, u64::MAX][rng.below(6)];
+    let counts = (0..header.counter_count).map(|_| count()).collect();
+    Some(Profile::new(header.source_hash, counts))
 }
 
 /// Runs the scenes in one store.
