@@ -72,7 +72,8 @@ typedef struct precast_template precast_template;   /* a module with its imports
 typedef struct precast_sandbox precast_sandbox;     /* a slot in use */
 typedef struct precast_wasi precast_wasi;           /* a description of a guest's world */
 
-/* Ends what a pointer of the program's points to. Called once, from the thread that ends the owner. */
+/* Ends what a pointer of the program's points to. Called once, from the thread that ends the owner, which
+ * it must not use. */
 typedef void (*precast_finalizer)(void *data);
 
 /* ------------------------------------------------------------------------------------ errors */
@@ -322,10 +323,11 @@ PRECAST_MUST_USE precast_error *precast_store_new(const precast_store_options *o
  * runs: a host function cannot end the store that it is called in. */
 void precast_store_delete(precast_store *store);
 
-/* The `data` that it was made with (of a sandbox: that of precast_sandbox_new). */
+/* The `data` that it was made with (of a sandbox: that of precast_sandbox_new). NULL where the store is in
+ * use: a host function asks the store of its caller. */
 void *precast_store_data(const precast_store *store);
 
-/* Bytes of linear memory that its instances have. 0 in a host function. */
+/* Bytes of linear memory that its instances have. 0 where the store is in use, and in a host function. */
 uint64_t precast_store_memory_bytes(const precast_store *store);
 
 /* Calls into this store end `nanoseconds` from now, the one that runs then and all later ones until
@@ -656,7 +658,7 @@ void precast_sandbox_delete(precast_sandbox *sandbox);
  * handles made before are of no use any more. */
 PRECAST_MUST_USE precast_error *precast_sandbox_reset(precast_sandbox *sandbox);
 
-/* Its instance, all zeros for NULL. Another one after each reset. */
+/* Its instance, all zeros for NULL and while its guest runs. Another one after each reset. */
 precast_instance precast_sandbox_instance(precast_sandbox *sandbox);
 
 /* Its store, borrowed from it. */

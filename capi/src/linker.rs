@@ -43,10 +43,16 @@ impl CLinker {
 pub(crate) struct Shared(Arc<RwLock<Linker<Data>>>);
 
 impl Shared {
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Linker<Data>> {
-        self.0
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// An error where it is just being changed: by another thread, or by whoever called a finalizer
+    /// that comes here.
+    pub(crate) fn read(&self) -> Result<RwLockReadGuard<'_, Linker<Data>>> {
+        match self.0.try_read() {
+            Ok(linker) => Ok(linker),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                Err(misuse("the linker is in use: it is being changed"))
+            }
+        }
     }
 }
 
@@ -211,7 +217,7 @@ extern "C" fn precast_linker_instantiate(
         let linker = given(linker, "the linker")?.share();
         let module = given(module, "the module")?.module.clone();
         let mut store = store::enter(store)?;
-        let instance = linker.read().instantiate(store.as_store_mut(), &module)?;
+        let instance = linker.read()?.instantiate(store.as_store_mut(), &module)?;
         out.write(instance.into());
         Ok(())
     })

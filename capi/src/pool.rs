@@ -147,7 +147,7 @@ extern "C" fn precast_template_new(
     error::make(out, || {
         let linker = given(linker, "the linker")?.share();
         let module = &given(module, "the module")?.module;
-        let template = linker.read().template(module)?;
+        let template = linker.read()?.template(module)?;
         Ok(CTemplate(template))
     })
 }

@@ -507,6 +507,13 @@ static precast_error *use_elsewhere(void *env, precast_caller *caller, const pre
     return NULL;
 }
 
+static void use_linker(void *linker_and_module) {
+    void **both = linker_and_module;
+    precast_template *template;
+    FAILS(PRECAST_ERROR_USE, "in use", precast_template_new(both[0], both[1], &template));
+    finalized++;
+}
+
 static void misuse(precast_module *module) {
     CHECK(strcmp(precast_version(), PRECAST_VERSION) == 0);
     /* Nothing, everywhere. */
@@ -549,6 +556,11 @@ static void misuse(precast_module *module) {
 
     precast_linker *linker;
     must(precast_linker_new(&linker));
+    /* A finalizer that uses what is being changed. */
+    void *both[2] = {linker, module};
+    must(precast_linker_define_func(linker, "a", "b", "->", use_elsewhere, both, use_linker));
+    must(precast_linker_define_func(linker, "a", "b", "->", use_elsewhere, NULL, NULL));
+    CHECK(finalized == 3);
     const char *types[] = {"", "i32", "(i32", "i33 -> i32", "i32 -> \xff"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         precast_error *error =
