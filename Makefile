@@ -4,7 +4,7 @@ CARGO ?= cargo
 PRECAST = target/debug/precast
 OUT = target/example
 
-.PHONY: help run test check spec bench doc ci fuzz bless real figures versus bench-code edge-test dist
+.PHONY: help run test check spec bench doc ci fuzz bless real figures versus bench-code edge-test dist capi
 
 help:
 	@echo 'make run    compile the example to a shared object and run it in a sandbox'
@@ -15,6 +15,7 @@ help:
 	@echo 'make bench  the benchmarks of calls, traps, opening, WASI and pools'
 	@echo 'make figures  Precast beside Wasmtime in one process: a table, and target/figures.json'
 	@echo 'make dist   the command as one static file that starts quickest: target/precast'
+	@echo 'make capi   the libraries and the header for C and C++: target/capi'
 	@echo 'make versus  pools of sandboxes beside Wasmtime: a table, and target/versus.json'
 	@echo 'make bench-code  generated code beside Wasmtime and native code: a table, and target/code.json'
 	@echo '            BENCH="--kernel fib,sha256 --quick --only-precast --without PASS --disas" chooses'
@@ -86,3 +87,10 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 dist:
 	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release -p precast-cli --target $(HOST) --target-dir target/dist
 	strip -o target/precast target/dist/$(HOST)/release/precast
+
+capi:
+	$(CARGO) build --release -p precast-capi
+	mkdir -p target/capi/include target/capi/lib
+	cp capi/include/precast.h target/capi/include
+	strip -g -o target/capi/lib/libprecast.a target/release/libprecast.a
+	strip -K __jit_debug_descriptor -K __jit_debug_register_code -o target/capi/lib/libprecast.so target/release/libprecast.so

@@ -56,6 +56,9 @@ pub(crate) enum Command {
     #[cfg(feature = "compile")]
     Compile(CompileArgs),
     Run(RunArgs),
+    /// Make one program of a module and what runs it.
+    #[cfg(feature = "compile")]
+    Bundle(BundleArgs),
     /// Show what an object contains and needs.
     Inspect(InspectArgs),
     /// Print the completion script for a shell.
@@ -105,10 +108,14 @@ pub(crate) struct CompileArgs {
     /// What to optimise for.
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) opt: Opt,
-    /// What to write: a shared object, a relocatable object, Cranelift's intermediate
-    /// language, or assembly.
+    /// What to write: a shared object, a relocatable object or a C header for linking into a
+    /// program, Cranelift's intermediate language, or assembly.
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub(crate) emit: EmitKind,
+    /// The symbol of a relocatable object [default: precast_object]. Modules that are linked into
+    /// one program need different ones.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) symbol: Option<String>,
     /// The most address space the memory may take: 64K, 16M, 1G. It cannot grow beyond. Less than
     /// 4G has every access checked, and lets far more instances live in one process.
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
@@ -160,6 +167,8 @@ pub(crate) enum EmitKind {
     Clif,
     /// Assembly, as text.
     Asm,
+    /// A C header for a program that a relocatable object is linked with.
+    Header,
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -209,6 +218,71 @@ pub(crate) struct RunArgs {
         allow_hyphen_values = true
     )]
     pub(crate) args: Vec<std::ffi::OsString>,
+}
+
+impl RunArgs {
+    /// How a file is run if nothing else is said.
+    pub(crate) fn of_file(file: PathBuf) -> RunArgs {
+        RunArgs {
+            dir: Vec::new(),
+            env: Vec::new(),
+            invoke: None,
+            timeout: None,
+            max_memory: None,
+            profile: None,
+            file,
+            args: Vec::new(),
+        }
+    }
+}
+
+#[cfg(feature = "compile")]
+const BUNDLE_EXAMPLES: &str = "\
+Examples:
+  precast bundle app.wasm -o app             ./app runs it, wherever it is copied to
+  precast bundle app.so -o app               the same of an object
+  precast bundle --dir . --timeout 2s app.wasm -o app
+  precast bundle --runner precast-small app.wasm -o app   with a smaller precast
+
+All arguments of the program go to the guest. A runner is any precast command of this version: one
+that was built without a compiler makes small programs, one for another CPU programs for that.";
+
+/// Arguments of `precast bundle`.
+#[cfg(feature = "compile")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = BUNDLE_EXAMPLES)]
+pub(crate) struct BundleArgs {
+    /// The module, .wasm or .wat, or an object; `-` is standard input.
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// The program; `-` is standard output.
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// What runs the object: a precast command [default: this one].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) runner: Option<PathBuf>,
+    /// Compile for this target [default: this machine's].
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+    /// What the CPU must have, as for `precast compile`.
+    #[arg(long, default_value = "x86-64-v3", value_name = "CPU")]
+    pub(crate) cpu: String,
+    /// Give the guest a directory, as `precast run` does. HOST counts from where the program is
+    /// run.
+    #[arg(long, value_name = "HOST[::GUEST][:ro]", value_parser = units::said::<units::DirArg>)]
+    pub(crate) dir: Vec<String>,
+    /// Set an environment variable of the guest. May be repeated; nothing is inherited.
+    #[arg(long, value_name = "K=V", value_parser = units::said_env)]
+    pub(crate) env: Vec<String>,
+    /// Stop the guest after this long: 500ms, 2s, 1m.
+    #[arg(long, value_name = "DURATION", value_parser = units::said_duration)]
+    pub(crate) timeout: Option<String>,
+    /// The most linear memory the guest may have: 65536, 512K, 64M, 2G.
+    #[arg(long, value_name = "SIZE", value_parser = units::said_size)]
+    pub(crate) max_memory: Option<String>,
+    /// Print nothing but errors.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 const INSPECT_EXAMPLES: &str = "\

@@ -49,7 +49,9 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
             EmitKind::Obj => Emit::Object,
             EmitKind::Clif => Emit::Clif,
             EmitKind::Asm => Emit::Asm,
+            EmitKind::Header => Emit::Header,
         },
+        symbol: args.symbol.clone(),
         memory_reservation: args.memory_reservation,
         fuel: args.fuel,
         instrument: args.instrument,
@@ -65,6 +67,19 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
         options.passes = options.passes.without(pass);
     }
     options.cpu = Cpu::parse(&args.cpu).map_err(|error| Failure::new("--cpu", error))?;
+    Ok(options)
+}
+
+/// How a module is compiled that goes into a bundle.
+pub(crate) fn bundle_options(cpu: &str, target: Option<&str>) -> Result<Options, Failure> {
+    let mut options = Options {
+        opt: OptLevel::Speed,
+        cpu: Cpu::parse(cpu).map_err(|error| Failure::new("--cpu", error))?,
+        ..Options::default()
+    };
+    if let Some(target) = target {
+        options.target = Target::parse(target).map_err(|error| Failure::new("--target", error))?;
+    }
     Ok(options)
 }
 
@@ -93,6 +108,7 @@ fn output_path(args: &CompileArgs) -> Result<PathBuf, Failure> {
         EmitKind::Obj => "o",
         EmitKind::Clif => "clif",
         EmitKind::Asm => "s",
+        EmitKind::Header => "h",
     };
     match args.input.file_name() {
         Some(name) if args.input != Path::new("-") => Ok(Path::new(name).with_extension(ending)),

@@ -2,6 +2,9 @@
 
 mod args;
 #[cfg(feature = "compile")]
+mod bundle;
+mod bundled;
+#[cfg(feature = "compile")]
 mod cache;
 #[cfg(feature = "compile")]
 mod cached;
@@ -30,6 +33,9 @@ use args::{Args, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
+    if let Some(code) = bundled::run() {
+        return code;
+    }
     match Args::read() {
         Ok(args) => execute(args.command),
         Err(error) => match error.kind() {
@@ -61,6 +67,8 @@ fn execute(command: Command) -> ExitCode {
         #[cfg(feature = "compile")]
         Command::Compile(args) => compile::compile(&args).map(|()| 0),
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "compile")]
+        Command::Bundle(args) => bundle::bundle(&args).map(|()| 0),
         Command::Inspect(args) => inspect::inspect(&args).map(|()| 0),
         Command::Completions { shell } => completions(shell).map(|()| 0),
     };

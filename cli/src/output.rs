@@ -64,6 +64,17 @@ impl Destination {
     }
 }
 
+impl Destination {
+    /// Writes `bytes` there, to be executed.
+    pub(crate) fn write_program(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let Destination::File(path) = self else {
+            return self.write(bytes);
+        };
+        replace_with_mode(path, bytes, 0o777)
+            .map_err(|error| Failure::at(path, format!("cannot be written: {}", reason(&error))))
+    }
+}
+
 fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::OpenOptions::new()
         .write(true)

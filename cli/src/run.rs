@@ -23,13 +23,18 @@ pub(crate) fn run(args: &RunArgs) -> Result<i32, Failure> {
             Kind::Module => compiled(&args.file, bytes)?,
         },
     };
+    run_module(args, module)
+}
+
+/// Runs a module; the guest's exit code.
+pub(crate) fn run_module(args: &RunArgs, module: Module) -> Result<i32, Failure> {
     let mut store = Store::with_limits(world(args)?, limits(args));
     // One too far away to be told as a moment is as good as none.
     let deadline = |timeout| Instant::now().checked_add(timeout);
     store.set_deadline(args.timeout.and_then(deadline));
     let outcome = run_in(&mut store, &module, args);
     // The process ends: the system takes all of it back at once.
-    std::mem::forget((store, module.clone()));
+    std::mem::forget((store, module));
     conclude(args, outcome)
 }
 

@@ -57,6 +57,30 @@ pub(crate) fn parse_env(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Checks an argument that is kept as it was said.
+#[cfg(feature = "compile")]
+pub(crate) fn said<T: FromStr<Err = String>>(text: &str) -> Result<String, String> {
+    text.parse::<T>().map(|_| text.to_owned())
+}
+
+/// As [`said`], of a variable.
+#[cfg(feature = "compile")]
+pub(crate) fn said_env(text: &str) -> Result<String, String> {
+    parse_env(text).map(|_| text.to_owned())
+}
+
+/// As [`said`], of a duration.
+#[cfg(feature = "compile")]
+pub(crate) fn said_duration(text: &str) -> Result<String, String> {
+    parse_duration(text).map(|_| text.to_owned())
+}
+
+/// As [`said`], of a size.
+#[cfg(feature = "compile")]
+pub(crate) fn said_size(text: &str) -> Result<String, String> {
+    parse_size(text).map(|_| text.to_owned())
+}
+
 /// `--dir HOST[::GUEST][:ro]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DirArg {

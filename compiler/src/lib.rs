@@ -4,6 +4,7 @@
 //! every host, in every run, with any number of threads.
 #![forbid(unsafe_code)]
 
+mod c_header;
 mod code;
 mod compile;
 mod cpu;
@@ -128,6 +129,7 @@ pub fn compile_with_progress(
         ..Summary::default()
     };
     let bytes = match options.emit {
+        Emit::Header => c_header::write(&module, options)?,
         Emit::Clif => listing::clif(&env, &pool, stubs)?,
         Emit::Asm => listing::asm(&env, &pool, stubs)?,
         Emit::SharedObject | Emit::Object => {

@@ -25,6 +25,10 @@ pub struct Options {
     pub memory_reservation: Option<u64>,
     /// Whether the code counts what it executes and stops when its fuel is used up.
     pub fuel: bool,
+    /// The name of the one global symbol of a relocatable object, an identifier of C;
+    /// `precast_object` where it is `None`. Modules that are linked into one program need different
+    /// ones.
+    pub symbol: Option<String>,
     /// The optimisations that may run, for finding out what one of them does.
     pub passes: Passes,
     /// Whether the code counts what it executes, for a profile.
@@ -61,6 +65,34 @@ pub enum Emit {
     Clif,
     /// The machine code with its virtual registers assigned, as text.
     Asm,
+    /// A C header for a program that a relocatable object is linked with.
+    Header,
+}
+
+/// What the symbol of an object must not be, in C or in C++.
+const KEYWORDS: &str = " alignas alignof and asm auto bitand bitor bool break case catch char class compl const \
+    constexpr continue decltype default delete do double else enum explicit export extern false \
+    float for friend goto if inline int long main mutable namespace new noexcept not nullptr \
+    operator or private protected public register restrict return short signed sizeof static \
+    struct switch template this throw true try typedef typeid typename union unsigned using \
+    virtual void volatile while xor ";
+
+impl Options {
+    /// The symbol of a relocatable object.
+    pub(crate) fn object_symbol(&self) -> Result<&str, CompileError> {
+        let symbol = self.symbol.as_deref().unwrap_or("precast_object");
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let is_identifier = symbol.chars().all(is_part)
+            && symbol.starts_with(|c: char| !c.is_ascii_digit())
+            && symbol.len() <= 120
+            && KEYWORDS.split_whitespace().all(|word| word != symbol);
+        if is_identifier {
+            return Ok(symbol);
+        }
+        Err(CompileError::Options {
+            message: format!("{symbol:?} is not an identifier of C, as a symbol must be"),
+        })
+    }
 }
 
 /// An instruction set and an operating system.

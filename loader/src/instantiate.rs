@@ -539,12 +539,15 @@ fn make_tables(
 }
 
 /// Whether a run of the image is mapped in a memory, not copied.
-pub(crate) fn is_mapped(run: &ImageRun, memory: &MemoryEntity) -> bool {
+pub(crate) fn is_mapped(module: &Module, run: &ImageRun, memory: &MemoryEntity) -> bool {
     let page = sys::page_size() as u64;
     let whole_pages = [run.memory_offset, run.image_offset, run.len]
         .iter()
         .all(|n| n.is_multiple_of(page));
-    run.len > COPY_UP_TO && whole_pages && memory.committed == 0
+    run.len > COPY_UP_TO
+        && whole_pages
+        && memory.committed == 0
+        && module.object().image_file().is_some()
 }
 
 /// Puts a run of the image where it belongs.
@@ -561,19 +564,20 @@ fn place_image(
         bytes: run.len,
         source: Some(source),
     };
-    if is_mapped(run, memory) {
+    if let Some((file, image)) = module.object().image_file()
+        && is_mapped(module, run, memory)
+    {
         let (reservation, offset) = match &memory.home {
             Home::Own(reservation) => (reservation, 0),
             Home::Slot { offset, .. } => (&slot.reservation, *offset),
         };
         let start = offset + run.memory_offset as usize;
-        let file_offset = module.metadata().header().image.file_offset + run.image_offset;
         // SAFETY: the run lies within the memory (`Metadata::image_run`), which is new.
         let mapped = unsafe {
             reservation.map_file(
                 start..start + run.len as usize,
-                module.object().file(),
-                file_offset,
+                file,
+                image + run.image_offset,
                 Access::ReadWrite,
             )
         };

@@ -98,7 +98,25 @@ impl Module {
         Module::new(MappedObject::from_bytes(bytes)?)
     }
 
-    fn new(object: MappedObject) -> Result<Module, OpenError> {
+    /// Opens an object that is part of a larger file: from `start` on, a multiple of the page size,
+    /// and `len` bytes long. Costs as much as [`Module::open`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Module::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::open`].
+    pub unsafe fn open_part(
+        path: impl AsRef<Path>,
+        start: u64,
+        len: u64,
+    ) -> Result<Module, OpenError> {
+        Module::new(MappedObject::open_part(path.as_ref(), start, len)?)
+    }
+
+    pub(crate) fn new(object: MappedObject) -> Result<Module, OpenError> {
         let inner = Arc::new(ModuleInner {
             registration: OnceLock::new(),
             type_ids: OnceLock::new(),
@@ -182,6 +200,9 @@ impl Module {
 
     /// The bytes of the object's memory image; `None` where they cannot be mapped.
     pub(crate) fn image(&self) -> Option<&[u8]> {
+        if let Some(image) = self.inner.object.image_in_memory() {
+            return Some(image);
+        }
         let header = self.metadata().header();
         let mapping = self
             .inner
@@ -232,15 +253,11 @@ impl Module {
 /// Maps the whole image for reading.
 fn map_image(object: &MappedObject) -> std::io::Result<Reservation> {
     let image = object.metadata().header().image;
+    let (file, start) = object.image_file().ok_or(std::io::ErrorKind::NotFound)?;
     let mapping = Reservation::new(image.size as usize)?;
     // SAFETY: the reservation is new: no one uses it.
     unsafe {
-        mapping.map_file(
-            0..image.size as usize,
-            object.file(),
-            image.file_offset,
-            Access::Read,
-        )?;
+        mapping.map_file(0..image.size as usize, file, start, Access::Read)?;
     }
     Ok(mapping)
 }

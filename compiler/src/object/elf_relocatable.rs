@@ -2,13 +2,13 @@
 //!
 //! The same metadata, text and image as in a shared object, each in a section of its own. All
 //! functions are local symbols: their names are the guest's, and would clash with the program's.
-//! The one global symbol is [`OBJECT_SYMBOL`]: the metadata, from which a loader finds the rest.
+//! The one global symbol is that of the options: the metadata, from which a loader finds the rest.
 //! Addresses in its header are relative to the header itself.
 
 use super::{Parts, Symbol, string_at};
 use crate::error::CompileError;
 use crate::link::Places;
-use crate::options::Target;
+use crate::options::{Options, Target};
 use crate::placement::LINE;
 use object::elf;
 use object::write::{Object, Relocation, SectionId, Symbol as ObjectSymbol, SymbolId};
@@ -19,17 +19,19 @@ use object::{
 use precast_abi::object::{ObjectHeader, Segment};
 use std::mem::offset_of;
 
-/// The name of the metadata.
-const OBJECT_SYMBOL: &[u8] = b"precast_object";
-
 /// Writes a relocatable object.
-pub(crate) fn write_relocatable(parts: Parts<'_>, target: Target) -> Result<Vec<u8>, CompileError> {
+pub(crate) fn write_relocatable(
+    parts: Parts<'_>,
+    options: &Options,
+) -> Result<Vec<u8>, CompileError> {
+    let target = options.target;
+    let symbol = options.object_symbol()?;
     let mut writer = Writer::new(target);
     writer.add_symbols(&parts);
     writer.add_text(&parts)?;
     writer.add_unwind(&parts)?;
     writer.add_image(&parts, target.page_size());
-    writer.add_metadata(parts)?;
+    writer.add_metadata(parts, symbol)?;
     writer.object.write().map_err(internal)
 }
 
@@ -130,7 +132,8 @@ impl Writer {
             .set_section_data(self.image, parts.image.to_vec(), page);
     }
 
-    fn add_metadata(&mut self, mut parts: Parts<'_>) -> Result<(), CompileError> {
+    fn add_metadata(&mut self, mut parts: Parts<'_>, symbol: &str) -> Result<(), CompileError> {
+        let name = symbol.as_bytes().to_vec();
         let text = self.object.section_symbol(self.text);
         let image = self.object.section_symbol(self.image);
         for entry in parts.metadata.code_table_entries() {
@@ -163,7 +166,7 @@ impl Writer {
             .place(0, segment(text_size), segment(parts.image.len() as u64));
         let bytes = parts.metadata.bytes().to_vec();
         self.object.add_symbol(ObjectSymbol {
-            name: OBJECT_SYMBOL.to_vec(),
+            name,
             value: 0,
             size: bytes.len() as u64,
             kind: SymbolKind::Data,

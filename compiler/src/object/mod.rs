@@ -45,7 +45,7 @@ fn string_at(strings: &[u8], offset: u32) -> &[u8] {
 /// Writes the parts as a file of the kind that the options ask for.
 pub(crate) fn write(parts: Parts<'_>, options: &Options) -> Result<Vec<u8>, CompileError> {
     match options.emit {
-        Emit::Object => elf_relocatable::write_relocatable(parts, options.target),
+        Emit::Object => elf_relocatable::write_relocatable(parts, options),
         _ => elf::write_shared(parts, options.target),
     }
 }

@@ -25,7 +25,7 @@
 
 use super::mapped::MappedObject;
 use super::record::{Record, read};
-use crate::sys::{self, Reservation};
+use crate::sys::Reservation;
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
@@ -92,15 +92,16 @@ unsafe extern "C" {
 static LIST_LOCK: Mutex<()> = Mutex::new(());
 
 impl GdbEntry {
-    /// Shows an object to debuggers. `None` where it has no symbols to show, or there is no
-    /// memory for it: nobody's module fails for that.
+    /// Shows an object to debuggers. `None` where it has no symbols to show or debuggers know it
+    /// anyway, or there is no memory for it: nobody's module fails for that.
     pub(crate) fn register(object: &MappedObject) -> Option<GdbEntry> {
-        let len = usize::try_from(object.file_len()).ok()?;
-        let symbols = sys::map_whole_file(object.file(), len).ok()?;
+        let file = object.mapped_file()?;
+        let len = usize::try_from(file.len()).ok()?;
+        let symbols = file.private_copy().ok()?;
         // SAFETY: the mapping is `len` bytes long, readable, writable, private, and nobody
         // else's.
         let bytes = unsafe { std::slice::from_raw_parts_mut(symbols.base().as_ptr(), len) };
-        relocate(bytes, object.slide(), object.text_end())?;
+        relocate(bytes, file.slide(), object.text_end())?;
         let entry = Box::into_raw(Box::new(Entry {
             next: ptr::null_mut(),
             prev: ptr::null_mut(),

@@ -11,24 +11,38 @@ use precast_abi::{NONE, VERSION};
 /// Instance data beyond this is refused: the compiler's limits keep every module far below.
 pub(crate) const MAX_INSTANCE_DATA: u32 = 1 << 30;
 
+/// Where the bytes of a metadata section are from.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// A file with these headers.
+    File(&'a Elf),
+    /// The program itself: they lie at this address.
+    Program { address: usize },
+}
+
 /// Reads the header of a metadata section and checks everything that can be checked without
 /// looking at single records: identity, sizes, bounds of lists, segments, layout.
 ///
 /// Whether the object is for this machine is another question, see [`require_host`].
-pub(crate) fn check(bytes: &[u8], elf: &Elf) -> Result<ObjectHeader, OpenError> {
+pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, OpenError> {
     let header: ObjectHeader = read(bytes).ok_or(Damage::of(Part::MetadataSize, Fault::BadSize))?;
     if header.magic != MAGIC {
         return Err(Damage::of(Part::Metadata, Fault::BadMagic).into());
     }
     check_version(&header)?;
-    if elf.arch as u16 != header.arch {
+    if let Place::File(elf) = place
+        && elf.arch as u16 != header.arch
+    {
         return Err(Damage::of(Part::Metadata, Fault::Contradiction).into());
     }
     if header.metadata_size as usize != bytes.len() {
         return Err(Damage::of(Part::MetadataSize, Fault::Contradiction).into());
     }
     check_header_size(&header)?;
-    check_segments(&header, elf)?;
+    match place {
+        Place::File(elf) => check_segments(&header, elf)?,
+        Place::Program { address } => check_linked(&header, address)?,
+    }
     check_lists(&header)?;
     check_counts(&header)?;
     check_layout(&header)?;
@@ -103,11 +117,7 @@ fn check_segments(header: &ObjectHeader, elf: &Elf) -> Result<(), Damage> {
         let aligned = load.offset.is_multiple_of(page) && load.address.is_multiple_of(page);
         require(aligned, Damage::of(Part::Text, Fault::Misaligned))?;
     }
-    // Text offsets are 32 bits wide, and calls reach 2 GiB.
-    require(
-        header.text.size <= i32::MAX as u64,
-        Damage::of(Part::Text, Fault::BadSize),
-    )?;
+    check_text_size(header)?;
     if header.image.size != 0 {
         let load = find(&header.image, Part::Image)?;
         require(
@@ -124,6 +134,39 @@ fn check_segments(header: &ObjectHeader, elf: &Elf) -> Result<(), Damage> {
             .offset
             .is_multiple_of(ObjectHeader::ALIGN as u64);
     require(aligned, Damage::of(Part::Metadata, Fault::Misaligned))
+}
+
+/// Text offsets are 32 bits wide, and calls reach 2 GiB.
+fn check_text_size(header: &ObjectHeader) -> Result<(), Damage> {
+    let fits = header.text.size <= i32::MAX as u64;
+    require(fits, Damage::of(Part::Text, Fault::BadSize))
+}
+
+/// Text and image are where a linker can have put them: apart from the metadata, no part of a
+/// file, and not around the end of the address space.
+fn check_linked(header: &ObjectHeader, address: usize) -> Result<(), Damage> {
+    check_text_size(header)?;
+    let metadata = address as u64..address as u64 + u64::from(header.metadata_size);
+    for (segment, part) in [(header.text, Part::Text), (header.image, Part::Image)] {
+        require(
+            segment.file_offset == 0,
+            Damage::of(part, Fault::Contradiction),
+        )?;
+        if segment.size == 0 {
+            continue;
+        }
+        let start = linked_address(address, &segment);
+        let end = start.checked_add(segment.size);
+        let end = end.ok_or(Damage::of(part, Fault::OutOfBounds))?;
+        let apart = end <= metadata.start || metadata.end <= start;
+        require(apart, Damage::of(part, Fault::Overlaps))?;
+    }
+    Ok(())
+}
+
+/// Where a linker put a segment of the object whose metadata is at `address`.
+pub(super) fn linked_address(address: usize, segment: &Segment) -> u64 {
+    (address as u64).wrapping_add(segment.address)
 }
 
 /// Every list lies behind the header, within the section, aligned for its records.

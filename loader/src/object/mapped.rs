@@ -9,6 +9,8 @@
 //!
 //! Text finds its read-only data by distance, so both keep the distance they have in the file.
 //! The image of the memories is not mapped here: each instance maps or copies it for itself.
+//! An object may lie within a larger file, from a page on. Objects that a linker has made part of
+//! the program are there already, see `linked.rs`.
 //!
 //! # Safety
 //!
@@ -19,32 +21,75 @@
 use super::elf::{Elf, PREFIX};
 use super::error::{Damage, Fault, OpenError, Part};
 use super::gdb::GdbEntry;
-use super::header;
+use super::header::{self, Place};
+use super::linked::Linked;
 use super::metadata::Metadata;
 use super::unwind::UnwindEntry;
 use crate::sys::{self, Access, Reservation};
 use precast_abi::object::ObjectHeader;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::ptr::NonNull;
 use std::slice;
 use std::sync::OnceLock;
 
-/// An object that has been checked and mapped for this machine.
+/// An object that has been checked and is in memory, for this machine.
 #[derive(Debug)]
 pub(crate) struct MappedObject {
     // First, so that they go before what they speak about.
     unwind_entry: OnceLock<UnwindEntry>,
     gdb_entry: OnceLock<Option<GdbEntry>>,
+    /// Address of the metadata, and its size.
+    metadata: (NonNull<u8>, usize),
+    /// Address of the text, and its size.
+    text: (NonNull<u8>, usize),
+    header: ObjectHeader,
+    home: Home,
+}
+
+// SAFETY: the addresses are of memory that no one writes to, which lives as long as the object.
+unsafe impl Send for MappedObject {}
+// SAFETY: as above.
+unsafe impl Sync for MappedObject {}
+
+/// What an object is part of.
+#[derive(Debug)]
+enum Home {
+    /// A file.
+    File(MappedFile),
+    /// The program.
+    Program(Linked),
+}
+
+/// A file, or a part of one, that is mapped.
+#[derive(Debug)]
+pub(super) struct MappedFile {
     mapping: Reservation,
     /// Lowest address of the object's segments, as the file counts: where `mapping` starts.
     lowest: u64,
-    /// Distance of the metadata from the start of the mapping, and its size.
-    metadata: (usize, usize),
-    /// Distance of the text from the start of the mapping, and its size.
-    text: (usize, usize),
-    header: ObjectHeader,
     file: OwnedFd,
-    file_len: u64,
+    /// Where the object starts in the file: a multiple of the page size.
+    start: u64,
+    /// Length of the object in bytes.
+    len: u64,
+}
+
+impl MappedFile {
+    /// What is added to an address in the file to get the address it is mapped at. Wraps.
+    pub(super) fn slide(&self) -> u64 {
+        (self.mapping.base().addr().get() as u64).wrapping_sub(self.lowest)
+    }
+
+    /// A private, writable copy of the whole object, which costs only the pages that are written.
+    pub(super) fn private_copy(&self) -> std::io::Result<Reservation> {
+        let len = usize::try_from(self.len).map_err(|_| std::io::ErrorKind::OutOfMemory)?;
+        sys::map_whole_file(self.file.as_fd(), self.start, len)
+    }
+
+    /// Length of the object in bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
 }
 
 impl MappedObject {
@@ -54,30 +99,50 @@ impl MappedObject {
     /// short: writers must replace files, not write to them. Where they cannot be trusted to,
     /// [`MappedObject::open_sealed`] copies.
     pub(crate) fn open(path: &Path) -> Result<MappedObject, OpenError> {
-        MappedObject::map(sys::open_read(path).map_err(io("open"))?)
+        MappedObject::map_file(sys::open_read(path).map_err(io("open"))?)
+    }
+
+    /// Maps the object that starts `start` bytes into a file and is `len` bytes long.
+    pub(crate) fn open_part(path: &Path, start: u64, len: u64) -> Result<MappedObject, OpenError> {
+        if !start.is_multiple_of(sys::page_size() as u64) {
+            return Err(Damage::of(Part::ElfHeader, Fault::Misaligned).into());
+        }
+        let file = sys::open_read(path).map_err(io("open"))?;
+        let found = sys::len(file.as_fd()).map_err(io("read"))?;
+        let needed = start.saturating_add(len);
+        if needed > found {
+            return Err(OpenError::CutShort { needed, found });
+        }
+        MappedObject::map(file, start, len)
     }
 
     /// Maps a copy of a file that no one can change.
     pub(crate) fn open_sealed(path: &Path) -> Result<MappedObject, OpenError> {
         let file = sys::open_read(path).map_err(io("open"))?;
         sys::len(file.as_fd()).map_err(io("read"))?;
-        MappedObject::map(sys::sealed_copy(file.as_fd()).map_err(io("copy"))?)
+        MappedObject::map_file(sys::sealed_copy(file.as_fd()).map_err(io("copy"))?)
     }
 
     /// Maps a copy of these bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<MappedObject, OpenError> {
         // Look before copying: most bytes that are no object are told by the first few.
         Elf::parse(&bytes[..bytes.len().min(PREFIX)], bytes.len() as u64)?;
-        MappedObject::map(sys::sealed_bytes(bytes).map_err(io("copy"))?)
+        MappedObject::map_file(sys::sealed_bytes(bytes).map_err(io("copy"))?)
     }
 
-    /// Six system calls for any size: length, first page, reservation, and one mapping each for
-    /// the metadata and the text; the file was opened before.
-    fn map(file: OwnedFd) -> Result<MappedObject, OpenError> {
-        let file_len = sys::len(file.as_fd()).map_err(io("read"))?;
+    fn map_file(file: OwnedFd) -> Result<MappedObject, OpenError> {
+        let len = sys::len(file.as_fd()).map_err(io("read"))?;
+        MappedObject::map(file, 0, len)
+    }
+
+    /// Five system calls for any size: first page, reservation, and one mapping each for the
+    /// metadata and the text; the file was opened and its length found out before.
+    fn map(file: OwnedFd, start: u64, len: u64) -> Result<MappedObject, OpenError> {
+        let object = (start, len);
         let mut prefix = [0; PREFIX];
-        let count = sys::read_start(file.as_fd(), &mut prefix).map_err(io("read"))?;
-        let elf = Elf::parse(&prefix[..count], file_len)?;
+        let prefix = &mut prefix[..usize::try_from(len).unwrap_or(PREFIX).min(PREFIX)];
+        let count = sys::read_at(file.as_fd(), start, prefix).map_err(io("read"))?;
+        let elf = Elf::parse(&prefix[..count], len)?;
         let (lowest, len) = extent(&elf)?;
         let mapping = Reservation::new(len).map_err(io("map"))?;
 
@@ -88,7 +153,7 @@ impl MappedObject {
             mapping.map_file(
                 start..start + load.file_size as usize,
                 file.as_fd(),
-                load.offset,
+                object.0 + load.offset,
                 Access::Read,
             )
         }
@@ -99,7 +164,7 @@ impl MappedObject {
         );
         // SAFETY: the metadata lies within `metadata_load` (`Elf::parse`), which was just mapped.
         let bytes = unsafe { bytes_at(&mapping, metadata) };
-        let header = header::check(bytes, &elf)?;
+        let header = header::check(bytes, Place::File(&elf))?;
         header::require_host(&header)?;
 
         let text = if header.text.size == 0 {
@@ -115,38 +180,69 @@ impl MappedObject {
                 mapping.map_file(
                     text.0..text.0 + text.1,
                     file.as_fd(),
-                    header.text.file_offset,
+                    object.0 + header.text.file_offset,
                     Access::ReadExecute,
                 )
             }
             .map_err(io("map"))?;
             text
         };
-        Ok(MappedObject {
-            unwind_entry: OnceLock::new(),
-            gdb_entry: OnceLock::new(),
+        let address = |(start, len): (usize, usize)| {
+            // SAFETY: both ranges lie in the mapping, as was found above.
+            (unsafe { mapping.base().add(start) }, len)
+        };
+        let (metadata, text) = (address(metadata), address(text));
+        let home = Home::File(MappedFile {
             mapping,
             lowest,
+            file,
+            start: object.0,
+            len: object.1,
+        });
+        Ok(MappedObject::new(metadata, text, header, home))
+    }
+
+    /// Takes the object whose metadata is at this address in the program itself.
+    ///
+    /// # Safety
+    ///
+    /// As [`Linked::check`].
+    pub(crate) unsafe fn of_program(metadata: *const u8) -> Result<MappedObject, OpenError> {
+        // SAFETY: the caller's promise.
+        let (linked, header) = unsafe { Linked::check(metadata)? };
+        let (metadata, text) = (linked.metadata(), linked.text());
+        let home = Home::Program(linked);
+        Ok(MappedObject::new(metadata, text, header, home))
+    }
+
+    fn new(
+        metadata: (NonNull<u8>, usize),
+        text: (NonNull<u8>, usize),
+        header: ObjectHeader,
+        home: Home,
+    ) -> MappedObject {
+        MappedObject {
+            unwind_entry: OnceLock::new(),
+            gdb_entry: OnceLock::new(),
             metadata,
             text,
             header,
-            file,
-            file_len,
-        })
+            home,
+        }
     }
 
     /// Everything the object says about its module.
     pub(crate) fn metadata(&self) -> Metadata<'_> {
-        // SAFETY: `map` mapped this range for reading, and the mapping lives as long as `self`.
-        Metadata::new(
-            unsafe { bytes_at(&self.mapping, self.metadata) },
-            &self.header,
-        )
+        let (start, len) = self.metadata;
+        // SAFETY: the range is readable and does not change, as long as `self` lives: `map` mapped
+        // it, or it is part of the program.
+        let bytes = unsafe { slice::from_raw_parts(start.as_ptr(), len) };
+        Metadata::new(bytes, &self.header)
     }
 
     /// Address of the first byte of the text.
     pub(crate) fn text_base(&self) -> usize {
-        self.mapping.base().addr().get() + self.text.0
+        self.text.0.addr().get()
     }
 
     /// Size of the text in bytes.
@@ -157,44 +253,56 @@ impl MappedObject {
     /// The text, as data.
     #[cfg(test)]
     pub(crate) fn text(&self) -> &[u8] {
-        // SAFETY: `map` mapped this range for reading and executing; an empty text is an empty
-        // slice at the start of the mapping.
-        unsafe { bytes_at(&self.mapping, self.text) }
-    }
-
-    /// What is added to an address in the file to get the address it is mapped at. Wraps.
-    pub(crate) fn slide(&self) -> u64 {
-        (self.mapping.base().addr().get() as u64).wrapping_sub(self.lowest)
+        // SAFETY: as for the metadata; text is readable as well as executable.
+        unsafe { slice::from_raw_parts(self.text.0.as_ptr(), self.text.1) }
     }
 
     /// Where the text ends, as the file counts addresses.
-    pub(crate) fn text_end(&self) -> u64 {
+    pub(super) fn text_end(&self) -> u64 {
         self.header.text.address + self.header.text.size
     }
 
-    /// Makes backtraces taken by the host pass through this object's code. Once is enough.
+    /// The file that it is mapped from, unless it is part of the program.
+    pub(super) fn mapped_file(&self) -> Option<&MappedFile> {
+        match &self.home {
+            Home::File(file) => Some(file),
+            Home::Program(_) => None,
+        }
+    }
+
+    /// Makes backtraces taken by the host pass through this object's code. Once is enough. The
+    /// program's own unwind tables cover what is part of the program.
     pub(crate) fn register_with_unwinder(&self) {
-        if self.text.1 > 0 {
+        if self.text.1 > 0 && self.mapped_file().is_some() {
             self.unwind_entry
                 .get_or_init(|| UnwindEntry::register(self.text_base(), self.text.1));
         }
     }
 
     /// Shows this object's symbols and unwind tables to debuggers, those that are attached now
-    /// and later. Once is enough.
+    /// and later. Once is enough. They know what is part of the program from its own file.
     pub(crate) fn register_with_debugger(&self) {
         self.gdb_entry.get_or_init(|| GdbEntry::register(self));
     }
 
-    /// The file, for mapping or reading the image from
-    /// [`ObjectHeader::image`]`.file_offset`.
-    pub(crate) fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    /// Where the image of the memories can be mapped from: a file, and where in it the image
+    /// starts. `None` where there is no such file: the image can only be copied.
+    pub(crate) fn image_file(&self) -> Option<(BorrowedFd<'_>, u64)> {
+        match &self.home {
+            Home::File(home) => Some((
+                home.file.as_fd(),
+                home.start + self.header.image.file_offset,
+            )),
+            Home::Program(linked) => linked.image_file().map(|file| (file, 0)),
+        }
     }
 
-    /// Length of the file in bytes.
-    pub(crate) fn file_len(&self) -> u64 {
-        self.file_len
+    /// The image, where it is in memory already.
+    pub(crate) fn image_in_memory(&self) -> Option<&[u8]> {
+        match &self.home {
+            Home::File(_) => None,
+            Home::Program(linked) => Some(linked.image()),
+        }
     }
 }
 

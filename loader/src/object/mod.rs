@@ -4,6 +4,8 @@
 //! bytes ──elf──► program headers ──header──► ObjectHeader ──metadata──► records, one by one
 //!                                                  │
 //!                                               mapped ──► text R-X, metadata R--
+//!
+//! metadata in the program ──header──► linked ──► text and image, where the linker put them
 //! ```
 //!
 //! Nothing is executed or mapped executable before `elf` and `header` are content.
@@ -13,6 +15,7 @@ mod elf;
 mod error;
 mod gdb;
 mod header;
+mod linked;
 mod lookup;
 mod mapped;
 mod metadata;

@@ -60,7 +60,8 @@ fn whole_objects_are_mapped() {
         ObjectView::parse(&bytes).expect("it is whole").text()
     );
     assert!(mapped.text_base().is_multiple_of(4096));
-    assert_eq!(mapped.slide() + 4096, mapped.text_base() as u64);
+    let slide = mapped.mapped_file().expect("it is mapped").slide();
+    assert_eq!(slide + 4096, mapped.text_base() as u64);
 
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), &bytes).expect("it can be written");

@@ -2,7 +2,7 @@
 
 use super::elf::{Elf, PREFIX};
 use super::error::OpenError;
-use super::header;
+use super::header::{self, Place};
 use super::metadata::Metadata;
 use precast_abi::object::{ObjectHeader, Segment};
 
@@ -32,7 +32,7 @@ impl<'a> ObjectView<'a> {
             .get(start..)
             .and_then(|rest| rest.get(..elf.metadata.file_size as usize))
             .ok_or(cut_short)?;
-        let header = header::check(metadata, &elf)?;
+        let header = header::check(metadata, Place::File(&elf))?;
         Ok(ObjectView {
             bytes,
             metadata,

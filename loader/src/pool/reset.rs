@@ -574,7 +574,7 @@ fn images(module: &Module, core: &StoreCore, in_slot: bool) -> Result<Box<[Image
             start: memory.raw().0.addr() + run.memory_offset as usize,
             len: bytes.len(),
             bytes: bytes.as_ptr().expose_provenance(),
-            is_mapped: is_mapped(&run, memory),
+            is_mapped: is_mapped(module, &run, memory),
         });
     }
     images.sort_unstable_by_key(|image| image.start);

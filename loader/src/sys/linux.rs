@@ -254,9 +254,13 @@ fn prot(access: Access) -> ProtFlags {
     }
 }
 
-/// Maps the first `len` bytes of `file` somewhere, privately, readable and writable. Pages that
-/// are not written stay shared with the file.
-pub(crate) fn map_whole_file(file: BorrowedFd<'_>, len: usize) -> io::Result<Reservation> {
+/// Maps `len` bytes of `file` from `start` on somewhere, privately, readable and writable. Pages
+/// that are not written stay shared with the file.
+pub(crate) fn map_whole_file(
+    file: BorrowedFd<'_>,
+    start: u64,
+    len: usize,
+) -> io::Result<Reservation> {
     let len = super::round_up_to_page(len.max(1)).ok_or(io::ErrorKind::OutOfMemory)?;
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice disturbs nothing.
@@ -267,7 +271,7 @@ pub(crate) fn map_whole_file(file: BorrowedFd<'_>, len: usize) -> io::Result<Res
             prot(Access::ReadWrite),
             flags,
             file,
-            0,
+            start,
         )
     }?;
     let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
@@ -301,11 +305,11 @@ pub(crate) fn len(file: BorrowedFd<'_>) -> io::Result<u64> {
     }
 }
 
-/// Reads the first bytes of a file into `buffer`; says how many there were.
-pub(crate) fn read_start(file: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads the bytes of a file from `start` on into `buffer`; says how many there were.
+pub(crate) fn read_at(file: BorrowedFd<'_>, start: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
-        match rustix::io::pread(file, &mut buffer[filled..], filled as u64) {
+        match rustix::io::pread(file, &mut buffer[filled..], start + filled as u64) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(rustix::io::Errno::INTR) => {}
@@ -369,7 +373,7 @@ mod tests {
         let copy = sealed_copy(file.as_fd()).expect("it can be copied");
         let mut buffer = [0; 8];
         assert_eq!(
-            read_start(copy.as_fd(), &mut buffer).expect("it can be read"),
+            read_at(copy.as_fd(), 0, &mut buffer).expect("it can be read"),
             5
         );
         assert_eq!(&buffer[..5], b"hello");

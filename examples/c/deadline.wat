@@ -1,0 +1,3 @@
+(module $spin
+  (func $forever (export "spin")
+    (loop $again (br $again))))
