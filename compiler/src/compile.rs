@@ -8,6 +8,7 @@ use crate::code::Code;
 use crate::error::CompileError;
 use crate::helpers::Helper;
 use crate::module::{FuncIndex, ModuleInfo};
+use crate::passes;
 use crate::stubs::Stub;
 use crate::translate::{self, Env, Namespace};
 use cranelift_codegen::control::ControlPlane;
@@ -107,6 +108,7 @@ impl Worker {
                     message: format!("function {} has no body", index.as_u32()),
                 })?;
                 translate::translate_function(env, index, body, &mut self.builder, out)?;
+                passes::run(env, out);
             }
             Unit::Init => translate::translate_init(env, &mut self.builder, out)?,
             Unit::Stub(stub) => {
