@@ -145,6 +145,10 @@ pub const OFFSET_GUARD: u64 = 32 << 20;
 /// Address space reserved for the bytes of a guard-page memory.
 pub const GUARD_RESERVATION: u64 = 4 << 30;
 
+/// Bytes below 4 GiB that no guard-page memory grows into: code takes it that what is added to the
+/// index of an access that succeeded, and is no more than this, does not wrap.
+pub const GUARD_TAIL: u64 = 64 << 10;
+
 /// Lowest bytes of the stack reservation that are never accessible. Frames larger than this
 /// are probed page by page.
 pub const STACK_GUARD: u64 = 64 << 10;

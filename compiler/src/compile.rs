@@ -8,7 +8,7 @@ use crate::code::Code;
 use crate::error::CompileError;
 use crate::helpers::Helper;
 use crate::module::{FuncIndex, ModuleInfo};
-use crate::passes::{Inliner, Positions};
+use crate::passes::{self, Inliner, Positions};
 use crate::stubs::Stub;
 use crate::translate::{self, Env, Namespace};
 use cranelift_codegen::control::ControlPlane;
@@ -107,12 +107,14 @@ impl Worker {
         self.positions = Positions::default();
         if let (Unit::Function(index), Some(inliner)) = (unit, inliner) {
             self.positions = inliner.translate(index, &mut self.builder, &mut self.context)?;
+            passes::run(env, &mut self.context.func);
             return Ok((&mut self.context, &self.positions));
         }
         let out = &mut self.context.func;
         match unit {
             Unit::Function(index) => {
                 translate::translate_function(env, index, &mut self.builder, out)?;
+                passes::run(env, out);
             }
             Unit::Init => translate::translate_init(env, &mut self.builder, out)?,
             Unit::Stub(stub) => {

@@ -5,13 +5,18 @@ mod devirtualise;
 #[cfg(test)]
 mod golden;
 mod inline;
+mod offsets;
+mod small_bulk;
 
 pub(crate) use branch_hints::BranchHints;
 pub(crate) use devirtualise::{Known, known_callee};
 pub(crate) use inline::{Inliner, Positions};
+pub(crate) use small_bulk::{Chunk, chunks};
 
 use crate::error::CompileError;
 use crate::options::OptLevel;
+use crate::translate::Env;
+use cranelift_codegen::ir::Function;
 use std::fmt;
 
 /// An optimisation that can be turned off. None of them changes what a module does.
@@ -25,14 +30,20 @@ pub enum Pass {
     Devirtualise,
     /// The code of small functions takes the place of calls of them.
     Inline,
+    /// Accesses to memory at small distances from an earlier one use its address.
+    Offsets,
+    /// `memory.copy` and `memory.fill` of few bytes are loads and stores.
+    SmallBulk,
 }
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 3] = [
+    pub const ALL: [(Pass, &'static str); 5] = [
         (Pass::BranchHints, "branch-hints"),
         (Pass::Devirtualise, "devirtualise"),
         (Pass::Inline, "inline"),
+        (Pass::Offsets, "offsets"),
+        (Pass::SmallBulk, "small-bulk"),
     ];
 
     /// The pass with this name.
@@ -106,6 +117,13 @@ impl fmt::Debug for Passes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = Pass::ALL.into_iter().filter(|(pass, _)| self.has(*pass));
         f.debug_list().entries(names.map(|(_, name)| name)).finish()
+    }
+}
+
+/// Runs the passes that change a translated function of the module.
+pub(crate) fn run(env: &Env<'_>, func: &mut Function) {
+    if env.passes.has(Pass::Offsets) && offsets::applies(env.module) {
+        offsets::run(func);
     }
 }
 

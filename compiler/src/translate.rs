@@ -43,6 +43,6 @@ pub(crate) use init::{needs_init, translate_init};
 pub(crate) use signature::{c_signature, clif_type, wasm_signature};
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,9 @@ use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
-use precast_abi::instance::{FuncRef, ImportedFunc, InstanceHeader, MemoryDef, TableDef};
+use precast_abi::instance::{
+    FuncRef, GUARD_RESERVATION, GUARD_TAIL, ImportedFunc, InstanceHeader, MemoryDef, TableDef,
+};
 use precast_abi::object::{ImageRun, TableRecord};
 use precast_abi::{NONE, object::ExternKind};
 
@@ -143,7 +145,7 @@ pub(crate) fn build(
     let index = u32::try_from(core.instances.len()).unwrap_or(NONE - 1);
     let rollback = Rollback::of(core);
     let room = Room {
-        capacity: plan.memory_capacity,
+        capacity: growth_limit(&plan),
         committed,
     };
     let made = fill(core, module, &slot, index, imports, room);
@@ -263,6 +265,16 @@ fn plan(core: &StoreCore, metadata: Metadata<'_>) -> Result<SlotPlan, Error> {
     };
     plan.guard = memory.guard;
     Ok(plan)
+}
+
+/// How many bytes memory 0 may grow to: with guard pages, it stays out of the tail of its 4 GiB.
+fn growth_limit(plan: &SlotPlan) -> u64 {
+    if plan.guarded {
+        let tail = (GUARD_RESERVATION - GUARD_TAIL).max(plan.memory_len);
+        plan.memory_capacity.min(tail)
+    } else {
+        plan.memory_capacity
+    }
 }
 
 /// Fills in the instance data of a new slot, but for function records.

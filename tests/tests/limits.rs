@@ -82,18 +82,19 @@ fn instances_are_counted() {
 }
 
 #[test]
-fn a_memory_grows_to_four_gibibytes() {
+fn a_memory_grows_to_all_but_the_last_page_of_four_gibibytes() {
     let mut store = Store::new(());
     let instance = Linker::new()
         .instantiate(&mut store, &module(GROW))
         .unwrap();
     let grow = instance.func::<i32, i32>(&store, "grow").unwrap();
     let touch = instance.func::<i32, i32>(&store, "touch").unwrap();
-    assert_eq!(grow.call(&mut store, 65_535).unwrap(), 1);
-    assert_eq!(touch.call(&mut store, -4).unwrap(), 1);
+    assert_eq!(grow.call(&mut store, 65_535).unwrap(), -1);
+    assert_eq!(grow.call(&mut store, 65_534).unwrap(), 1);
+    assert_eq!(touch.call(&mut store, -65_540).unwrap(), 1);
     assert_eq!(grow.call(&mut store, 1).unwrap(), -1);
     assert_eq!(
-        trap(touch.call(&mut store, -3)).code(),
+        trap(touch.call(&mut store, -65_539)).code(),
         TrapCode::MemoryOutOfBounds
     );
 }

@@ -79,7 +79,7 @@ impl Check {
 }
 
 impl FuncTranslator<'_> {
-    /// The address of `size` bytes (1 to 16) at `index` and the constant offset of `memarg`.
+    /// The address of `size` bytes (1 to 128) at `index` and the constant offset of `memarg`.
     pub(super) fn emit_guest_address(
         &mut self,
         memarg: &MemArg,

@@ -1,10 +1,13 @@
 //! Memory operators.
 
+use super::address::GuestAddress;
 use super::func::FuncTranslator;
 use crate::module::{DataIndex, MemoryIndex};
-use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use crate::passes::{Chunk, Pass, chunks};
+use cranelift_codegen::ir::{InstBuilder, InstructionData, Opcode, Type, Value, types};
+use cranelift_frontend::FunctionBuilder;
 use precast_abi::runtime::RuntimeFn;
-use wasmparser::MemArg;
+use wasmparser::{MemArg, MemArgTarget};
 
 /// A load of fewer bytes than its result has.
 #[derive(Clone, Copy)]
@@ -23,6 +26,33 @@ impl Narrow {
             Narrow::S8 | Narrow::U8 => 1,
             Narrow::S16 | Narrow::U16 => 2,
             Narrow::S32 | Narrow::U32 => 4,
+        }
+    }
+}
+
+/// The type of a value of so many bytes that is moved and not looked at.
+fn chunk_type(size: u32) -> Type {
+    match size {
+        1 => types::I8,
+        2 => types::I16,
+        4 => types::I32,
+        8 => types::I64,
+        _ => types::I8X16,
+    }
+}
+
+/// The lowest byte of an `i32`, `size` times.
+fn emit_repeated(builder: &mut FunctionBuilder<'_>, byte: Value, size: u32) -> Value {
+    let byte = builder.ins().ireduce(types::I8, byte);
+    match size {
+        1 => byte,
+        16 => builder.ins().splat(types::I8X16, byte),
+        _ => {
+            let ty = chunk_type(size);
+            let byte = builder.ins().uextend(ty, byte);
+            let ones = 0x0101_0101_0101_0101_u64 >> (64 - 8 * size);
+            let ones = builder.ins().iconst(ty, ones as i64);
+            builder.ins().imul(byte, ones)
         }
     }
 }
@@ -112,13 +142,94 @@ impl FuncTranslator<'_> {
     }
 
     pub(super) fn translate_memory_copy(&mut self, dst_memory: u32, src_memory: u32) {
+        let chunks = self.small_bulk_chunks();
+        if !chunks.is_empty() {
+            self.charge_small_bulk(RuntimeFn::MemoryCopy);
+            return self.emit_small_copy(dst_memory, src_memory, &chunks);
+        }
         let pair = self.emit_pair(dst_memory, src_memory);
         self.emit_bulk(RuntimeFn::MemoryCopy, pair);
     }
 
     pub(super) fn translate_memory_fill(&mut self, memory: u32) {
+        let chunks = self.small_bulk_chunks();
+        if !chunks.is_empty() {
+            self.charge_small_bulk(RuntimeFn::MemoryFill);
+            return self.emit_small_fill(memory, &chunks);
+        }
         let memory = self.emit_number(memory);
         self.emit_bulk(RuntimeFn::MemoryFill, memory);
+    }
+
+    /// The moves that the length on top of the stack becomes, if it is known and small.
+    fn small_bulk_chunks(&self) -> Vec<Chunk> {
+        if !self.env.passes.has(Pass::SmallBulk) {
+            return Vec::new();
+        }
+        let dfg = &self.builder.func.dfg;
+        let len = dfg.resolve_aliases(self.peek_n(1)[0]);
+        let imm = match dfg.value_def(len).inst().map(|inst| &dfg.insts[inst]) {
+            Some(InstructionData::UnaryImm {
+                opcode: Opcode::Iconst,
+                imm,
+            }) => imm.bits(),
+            _ => return Vec::new(),
+        };
+        // One of 32 bits that looks negative is long, too.
+        chunks(imm as u64)
+    }
+
+    /// Charges for the length on top of the stack.
+    fn charge_small_bulk(&mut self, function: RuntimeFn) {
+        let len = self.peek_n(1)[0];
+        let len = self.emit_index(len);
+        self.charge_bulk(function, len);
+    }
+
+    /// Every load before any store, and the highest store first: all bytes or none.
+    fn emit_small_copy(&mut self, dst_memory: u32, src_memory: u32, chunks: &[Chunk]) {
+        let (dst, src, _len) = self.pop3();
+        let from = self.emit_range_address(src_memory, src, chunks);
+        let to = self.emit_range_address(dst_memory, dst, chunks);
+        let load = |chunk: &Chunk| {
+            let ty = chunk_type(chunk.size);
+            let offset = from.offset + chunk.offset;
+            self.builder.ins().load(ty, from.flags, from.value, offset)
+        };
+        let values: Vec<Value> = chunks.iter().map(load).collect();
+        for (chunk, value) in chunks.iter().zip(values) {
+            let offset = to.offset + chunk.offset;
+            self.builder.ins().store(to.flags, value, to.value, offset);
+        }
+    }
+
+    /// The highest store first: all bytes or none.
+    fn emit_small_fill(&mut self, memory: u32, chunks: &[Chunk]) {
+        let (dst, byte, _len) = self.pop3();
+        let to = self.emit_range_address(memory, dst, chunks);
+        let mut by_size: [Option<Value>; 5] = [None; 5];
+        for chunk in chunks {
+            let place = &mut by_size[chunk.size.ilog2() as usize];
+            let value = match *place {
+                Some(value) => value,
+                None => *place.insert(emit_repeated(&mut self.builder, byte, chunk.size)),
+            };
+            let offset = to.offset + chunk.offset;
+            self.builder.ins().store(to.flags, value, to.value, offset);
+        }
+    }
+
+    /// The address of all bytes of a range together.
+    fn emit_range_address(&mut self, memory: u32, index: Value, chunks: &[Chunk]) -> GuestAddress {
+        let whole = MemArg {
+            align: 0,
+            max_align: 0,
+            offset: 0,
+            target: MemArgTarget::Memory(memory),
+            ordering: None,
+        };
+        let ends = chunks.iter().map(|chunk| chunk.offset as u32 + chunk.size);
+        self.emit_guest_address(&whole, index, ends.max().unwrap_or(0))
     }
 
     pub(super) fn translate_memory_init(&mut self, memory: u32, segment: u32) {

@@ -91,7 +91,7 @@ fn translate_module(module: &ModuleInfo<'_>) -> Result<Vec<Function>, CompileErr
 }
 
 /// The same from text that is known to be fine.
-pub(super) fn translate(wat: &str) -> Vec<Function> {
+pub(crate) fn translate(wat: &str) -> Vec<Function> {
     let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
     try_translate(&wasm).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -1,0 +1,13 @@
+(module
+  (memory 1)
+  (memory $other 1)
+  (func $copy (param $to i32) (param $from i32)
+    (memory.copy (local.get $to) (local.get $from) (i32.const 29)))
+  (func $fill (param $to i32) (param $byte i32)
+    (memory.fill (local.get $to) (local.get $byte) (i32.const 7))
+    (memory.fill (local.get $to) (local.get $byte) (i32.const 32)))
+  (func $checked (param $to i32) (param $from i32)
+    (memory.copy $other $other (local.get $to) (local.get $from) (i32.const 8)))
+  (func $left_alone (param $to i32) (param $from i32)
+    (memory.copy (local.get $to) (local.get $from) (i32.const 0))
+    (memory.copy (local.get $to) (local.get $from) (i32.const 129))))
