@@ -1,6 +1,6 @@
 //! Inlining changes what code looks like, and nothing that a user can see.
 
-use precast::{Linker, Module, Store, Trap, TrapCode};
+use precast::{Linker, Module, Store, TrapCode};
 use precast_compiler::{OptLevel, Options, Pass, Passes};
 use precast_tests::guest::{module_with, trap};
 use std::fmt::Write;
@@ -86,9 +86,8 @@ fn backtraces_are_the_same() {
                 .map(|module| match call(module, name, argument) {
                     Ok(value) => format!("{value}"),
                     error => {
-                        let Trap { .. } = trap(error);
-                        let trap = trap(call(module, name, argument));
-                        format!("{:?}\n{}", trap.code(), trap.backtrace())
+                        let stopped = trap(error);
+                        format!("{:?}\n{}", stopped.code(), stopped.backtrace())
                     }
                 });
             for result in &results[1..] {
