@@ -66,7 +66,7 @@ impl<'a, T: 'static> Caller<'a, T> {
         // SAFETY: the definition lives as long as the store. Memory up to its length is mapped,
         // and neither guests nor other handles can use it while `self` is borrowed. It is no part
         // of the store's own data, so it overlaps nothing.
-        let memory = unsafe { GuestMemory::new(self.memory.read(), self.window) };
+        let memory = unsafe { GuestMemory::new(self.memory.read(), self.window)? };
         Some((memory, self.store.data_mut()))
     }
 

@@ -29,16 +29,21 @@ impl<'a> GuestMemory<'a> {
     /// # Safety
     ///
     /// `def` must be the definition of a memory of a store that is borrowed exclusively for `'a`,
-    /// and `window` that of the slot it lies in, if that has one; else null.
+    /// and `window` that of the slot it lies in, if that has one; else null. `None` where the system
+    /// refuses to make it accessible.
     #[inline]
-    pub(crate) unsafe fn new(def: MemoryDef, window: *const Window) -> GuestMemory<'a> {
-        GuestMemory {
+    pub(crate) unsafe fn new(def: MemoryDef, window: *const Window) -> Option<GuestMemory<'a>> {
+        // SAFETY: the caller's promise; windows live as long as their store.
+        let window = unsafe { window.as_ref() };
+        if window.is_some_and(|window| !window.make_readable()) {
+            return None;
+        }
+        Some(GuestMemory {
             start: std::ptr::with_exposed_provenance_mut(def.base as usize),
             len: def.len as usize,
-            // SAFETY: the caller's promise; windows live as long as their store.
-            window: unsafe { window.as_ref() },
+            window,
             borrow: PhantomData,
-        }
+        })
     }
 
     /// A buffer of the host's, for trying functions that take a guest's memory without a guest.

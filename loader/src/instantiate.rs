@@ -296,7 +296,13 @@ fn fill(
     let memory0 = memories
         .first()
         .map(|&memory| core.memories[memory as usize].def);
-    place_hosts(index, memory0, slot.region.window, &mut imports);
+    let window = match memories.first() {
+        Some(&memory) if header.imported_memories > 0 => {
+            core.window_of(&core.memories[memory as usize])
+        }
+        _ => slot.region.window,
+    };
+    place_hosts(index, memory0, window, &mut imports);
     write_imports(core, metadata, slot, &imports)?;
     let tables = make_tables(core, module, slot, &imports)?;
     for run in 0..header.image_runs.len {

@@ -31,6 +31,8 @@ const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, lib
 const MAPERR: libc::c_int = 1;
 /// What is mapped there may not be accessed so.
 const ACCERR: libc::c_int = 2;
+/// What is mapped there is behind a protection key that the thread has no right to.
+const PKUERR: libc::c_int = 4;
 
 /// Explicit checks of bounds send bad accesses to an address below this.
 const NULL_PAGE: usize = 4096;
@@ -49,6 +51,7 @@ static PREVIOUS: Previous = Previous(UnsafeCell::new([const { MaybeUninit::unini
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        sys::keys::detect_once();
         for (slot, &signal) in FAULTS.iter().enumerate() {
             install_one(slot, signal, on_fault);
         }
@@ -84,6 +87,9 @@ enum Verdict {
     Trap(*const Activation, TrapCode),
     /// A write outside of a pooled slot's window, which is wider now: it may go on.
     Resume,
+    /// Host code reached pages of a guest that are behind the key of pools, on a thread that does not
+    /// run the guest: it may, from now on.
+    Open,
     /// Guest code did what it never should.
     Escape { address: usize },
     /// It is none of our business.
@@ -96,6 +102,11 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mu
     match classify(signal, info_ref, &context) {
         Verdict::Trap(activation, code) => leave_at_once(&mut context, activation, code),
         Verdict::Resume => {}
+        Verdict::Open => {
+            if let Some(rights) = context.rights() {
+                context.set_rights(sys::keys::opened(rights));
+            }
+        }
         Verdict::Escape { address } => {
             report_escape(signal, context.pc(), address);
             die(signal);
@@ -114,6 +125,9 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
     let is_guest = range.is_some() || arch::is_crossing(pc);
     if !is_guest && signal != libc::SIGSEGV {
         return Verdict::NotOurs;
+    }
+    if !is_guest && info.si_code == PKUERR && sys::keys::number() == Some(fault_key(info)) {
+        return Verdict::Open;
     }
     let current = thread::record().current.load(Ordering::Relaxed);
     // SAFETY: an activation that is current on this thread is entered, so it lives.
@@ -148,6 +162,21 @@ fn widen(activation: &Activation, address: usize) -> bool {
     region.is_some_and(|region| region.window().is_some_and(|window| window.widen(address)))
 }
 
+/// The key of the page that was faulted at, of a fault with [`PKUERR`].
+fn fault_key(info: &libc::siginfo_t) -> u32 {
+    // Three ints and padding, the address, then (as for other faults of this kind) a short and
+    // padding.
+    const PLACE: usize = 32;
+    // SAFETY: the structure is 128 bytes long, and plain data.
+    unsafe {
+        std::ptr::from_ref(info)
+            .cast::<u8>()
+            .add(PLACE)
+            .cast::<u32>()
+            .read()
+    }
+}
+
 fn segv_trap(
     activation: &Activation,
     range: Option<CodeRange>,
@@ -155,7 +184,7 @@ fn segv_trap(
     address: usize,
     si_code: libc::c_int,
 ) -> Option<TrapCode> {
-    if ![MAPERR, ACCERR].contains(&si_code) {
+    if ![MAPERR, ACCERR, PKUERR].contains(&si_code) {
         return None;
     }
     if let Some(region) = activation.region_of(address) {
@@ -188,7 +217,8 @@ fn leave(context: &mut Context<'_>, activation: *const Activation, code: TrapCod
 /// restore registers that nobody needs any more.
 fn leave_at_once(context: &mut Context<'_>, activation: *const Activation, code: TrapCode) -> ! {
     land(context, activation, code);
-    // SAFETY: the mask that the kernel will have no occasion to restore. What was interrupted is guest
+    // SAFETY: the mask, and the rights to protection keys, that the kernel will have no occasion to
+    // restore. What was interrupted is guest
     // code of the activation, or a crossing of it, on this thread; nothing here is to be dropped.
     unsafe {
         libc::pthread_sigmask(
@@ -196,6 +226,9 @@ fn leave_at_once(context: &mut Context<'_>, activation: *const Activation, code:
             context.signal_mask(),
             std::ptr::null_mut(),
         );
+        if let Some(rights) = context.rights() {
+            sys::keys::set_all_rights(rights);
+        }
         arch::leave(activation)
     }
 }

@@ -37,7 +37,7 @@ impl<'a> RawCaller<'a> {
             return None;
         }
         // SAFETY: as for `Caller::memory_and_data`.
-        Some(unsafe { GuestMemory::new(record.memory.read(), record.window) })
+        unsafe { GuestMemory::new(record.memory.read(), record.window) }
     }
 
     /// The caller with its store, as other host functions have it.

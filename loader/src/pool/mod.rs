@@ -75,6 +75,7 @@ pub struct PoolBuilder {
     keep_resident: usize,
     strategy: ResetStrategy,
     verify: bool,
+    protection_keys: bool,
 }
 
 impl Default for PoolBuilder {
@@ -92,6 +93,7 @@ impl Default for PoolBuilder {
             keep_resident: 256 << 10,
             strategy: ResetStrategy::Auto,
             verify: false,
+            protection_keys: true,
         }
     }
 }
@@ -155,6 +157,19 @@ impl PoolBuilder {
     /// the guest's behaviour allow.
     pub fn reset_strategy(mut self, strategy: ResetStrategy) -> Self {
         self.strategy = strategy;
+        self
+    }
+
+    /// Whether a guest that grows its memory to the same length for every user grows without a system
+    /// call, where the CPU has protection keys and the kernel guards (Linux 6.13): what it grows by
+    /// stays in memory, behind a key that a thread has only while it runs a guest that has grown.
+    /// True by default. One of the process's 15 keys is taken.
+    ///
+    /// Turn it off where host functions hand slices of such a memory to *other* threads, which were
+    /// there before and make system calls with them: the kernel refuses these with `EFAULT`.
+    /// Reading and writing there works.
+    pub fn protection_keys(mut self, wanted: bool) -> Self {
+        self.protection_keys = wanted;
         self
     }
 
@@ -539,7 +554,7 @@ impl<T: 'static> PoolInner<T> {
 }
 
 /// Mappings that a narrow window takes at most, beside those that its slot has anyway.
-const MAPPINGS_PER_WINDOW: usize = 2 * crate::window::MAX_RANGES + 2;
+const MAPPINGS_PER_WINDOW: usize = 2 * crate::window::MAX_RANGES + 4;
 
 impl<T: 'static> Drop for Handle<T> {
     fn drop(&mut self) {

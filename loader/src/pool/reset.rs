@@ -21,7 +21,7 @@ use crate::instantiate::{InstanceData, is_mapped};
 use crate::memory::{Home, MemoryEntity, shift};
 use crate::module::Module;
 use crate::store::StoreCore;
-use crate::sys::{self, Access, PageAccount};
+use crate::sys::{self, Access, PageAccount, keys};
 use crate::window::{MAX_PAGES, MAX_RANGES, Window};
 
 /// How slots of a pool are brought into their first state.
@@ -52,6 +52,8 @@ pub(super) enum Way {
 const MOST_GUARDED: usize = 1 << 20;
 /// A slot whose window was opened this often in a row stays open.
 const OPENED_TOO_OFTEN: u32 = 3;
+/// One that had keyed pages this often, which had to be given up, gets no more.
+const KEYED_TOO_OFTEN: u32 = 3;
 
 /// What is needed to restore a slot.
 #[derive(Debug)]
@@ -78,6 +80,7 @@ pub(super) struct Reset {
     /// Whether the slot's window has mappings of the pool's.
     pub(super) has_mappings: bool,
     opened: u32,
+    keyed_often: u32,
 }
 
 /// Initial contents of a piece of memory 0.
@@ -171,6 +174,7 @@ impl Reset {
             has_more,
             has_mappings: false,
             opened: 0,
+            keyed_often: 0,
         })
     }
 
@@ -179,8 +183,12 @@ impl Reset {
     pub(super) fn run<T>(&mut self, core: &mut StoreCore, pool: &PoolInner<T>) -> Option<Way> {
         core.activation.renew();
         core.renew_id();
+        let mut opened = self.open_key(core)?;
         if self.has_grown(core) {
-            self.shrink(core)?;
+            self.shrink(core, pool)?;
+            if opened.is_none() {
+                opened = self.open_key(core)?;
+            }
         }
         let to = std::ptr::with_exposed_provenance_mut::<u8>(self.base - self.pristine.len());
         // SAFETY: the instance data, of which this was taken.
@@ -193,7 +201,27 @@ impl Reset {
         } else {
             self.open_window(instance, window, pool)?
         };
+        drop(opened);
         Some(way)
+    }
+
+    /// Opens keyed pages to this thread, if there are any; they are not any more, if they can be that
+    /// no longer. `None` where the system refuses.
+    #[inline]
+    #[allow(clippy::option_option, reason = "nothing to open is no failure")]
+    fn open_key(&mut self, core: &StoreCore) -> Option<Option<keys::Opened>> {
+        let window = core.instances[0].window.as_deref()?;
+        if window.keyed() == 0 {
+            return Some(None);
+        }
+        if window.is_key_off() || !window.is_narrow() {
+            self.keyed_often += 1;
+            let instance = &core.instances[0];
+            instance.remove_key(&core.activation, window).ok()?;
+            core.activation.limits_changed();
+            return Some(None);
+        }
+        Some(Some(keys::Opened::new()))
     }
 
     #[inline]
@@ -426,7 +454,7 @@ impl Reset {
 
     /// Takes away what the store did not have at first.
     #[cold]
-    fn shrink(&mut self, core: &mut StoreCore) -> Option<()> {
+    fn shrink<T>(&mut self, core: &mut StoreCore, pool: &PoolInner<T>) -> Option<()> {
         core.externs.clear();
         core.without_stub.clear();
         core.memories.truncate(self.memories);
@@ -441,10 +469,9 @@ impl Reset {
         core.globals.clear();
         core.memory_bytes = self.memory_bytes;
         core.table_elements = self.table_elements;
-        let instance = &core.instances[0];
         for memory in &core.memories {
             if memory.is_in_slot() {
-                self.shrink_memory(instance, memory)?;
+                self.shrink_memory(core, memory, pool)?;
             } else {
                 self.restore_other_memory(memory)?;
             }
@@ -458,15 +485,26 @@ impl Reset {
 
 impl Reset {
     /// Takes back what memory 0 has grown by.
-    fn shrink_memory(&self, instance: &InstanceData, memory: &MemoryEntity) -> Option<()> {
+    fn shrink_memory<T>(
+        &mut self,
+        core: &StoreCore,
+        memory: &MemoryEntity,
+        pool: &PoolInner<T>,
+    ) -> Option<()> {
         let page = sys::page_size();
         let end = self.base + (memory.def().len as usize).next_multiple_of(page);
-        if end <= self.memory_end {
+        let instance = &core.instances[0];
+        let window = instance.window.as_ref()?;
+        window.set_key_open(false);
+        let begin = self.memory_end.max(window.keyed());
+        if end <= begin {
             return Some(());
         }
-        let window = instance.window.as_ref()?;
+        if self.may_be_keyed(end, window, pool) && self.add_key(end, core, window, pool)? {
+            return Some(());
+        }
         let start = instance.slot.region.start;
-        let guarded = self.memory_end - start..end - start;
+        let guarded = begin - start..end - start;
         if guarded.len() <= MOST_GUARDED {
             // SAFETY: pages of the slot, to which no one refers.
             let done = unsafe { instance.slot.reservation.guard(guarded) };
@@ -476,11 +514,59 @@ impl Reset {
             }
         }
         let end = end.max(window.guarded());
-        self.discard(instance, self.memory_end..end)?;
+        self.discard(instance, begin..end)?;
         // SAFETY: pages of the slot, to which no one refers.
-        let done = unsafe { sys::protect_pages(self.memory_end..end, Access::None) };
+        let done = unsafe { sys::protect_pages(begin..end, Access::None) };
         window.set_guarded(self.memory_end);
         done.then_some(())
+    }
+
+    /// Whether pages that the memory has grown by promise to be worth a key: it has grown as far for
+    /// the user before, and its window is known.
+    fn may_be_keyed<T>(&self, end: usize, window: &Window, pool: &PoolInner<T>) -> bool {
+        let strategy = pool.options.strategy;
+        window.keyed() == 0
+            && window.guarded() == end
+            && window.is_narrow()
+            && end - self.memory_end <= MOST_GUARDED
+            && self.keyed_often < KEYED_TOO_OFTEN
+            && pool.options.protection_keys
+            && matches!(strategy, ResetStrategy::Auto | ResetStrategy::Window)
+            && keys::have_key()
+    }
+
+    /// Keeps what the memory has grown by as keyed pages. Says whether the window has room for those of
+    /// them that were written.
+    #[cold]
+    fn add_key<T>(
+        &mut self,
+        end: usize,
+        core: &StoreCore,
+        window: &Window,
+        pool: &PoolInner<T>,
+    ) -> Option<bool> {
+        self.keyed_often += 1;
+        let page = sys::page_size();
+        let Some(account) = pool.account.as_ref().filter(|account| account.is_own()) else {
+            return Some(false);
+        };
+        let memory: Vec<_> = window.ranges().collect();
+        let mut written = Written {
+            pages: memory.iter().map(|range| range.len() / page).sum(),
+            memory,
+            ..Written::default()
+        };
+        let add = |run: Range<usize>| run.step_by(page).for_each(|at| written.add(at..at + page));
+        account.written(self.memory_end..end, add).ok()?;
+        let Some(ranges) = written.into_ranges(page) else {
+            return Some(false);
+        };
+        if !window.add_key(end, &ranges.memory) {
+            return None;
+        }
+        core.activation.set_keyed(window);
+        self.keyed_often -= 1;
+        Some(true)
     }
 
     /// Restores a memory that lies outside of the slot.
@@ -518,7 +604,8 @@ impl Reset {
 
     /// Makes the instance data as it is now that which is restored, if all else is as it was.
     pub(super) fn keep_instance_data(&mut self, core: &StoreCore) -> bool {
-        if self.has_grown(core) || !self.is_memory_clean() {
+        let window = core.instances[0].window.as_deref();
+        if self.has_grown(core) || !self.is_memory_clean(window) {
             return false;
         }
         // SAFETY: the instance data, whose guest does not run.
@@ -539,12 +626,14 @@ impl Reset {
         let data = unsafe { bytes(self.base - size, size) };
         // SAFETY: the accessible stack.
         let stack = unsafe { zeros(low, self.stack_top - low).is_restored() };
-        data == &*self.pristine && stack && self.is_memory_clean()
+        data == &*self.pristine && stack && self.is_memory_clean(Some(window))
     }
 
-    fn is_memory_clean(&self) -> bool {
+    fn is_memory_clean(&self, window: Option<&Window>) -> bool {
         let mut is_clean = true;
-        self.each_segment(self.base..self.memory_end, |segment| {
+        let keyed = window.map_or(0, Window::keyed);
+        let _opened = (keyed != 0).then(keys::Opened::new);
+        self.each_segment(self.base..self.memory_end.max(keyed), |segment| {
             // SAFETY: the accessible memory, whose guest does not run.
             is_clean = is_clean && unsafe { segment.is_restored() };
         });

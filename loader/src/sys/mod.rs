@@ -11,6 +11,7 @@
 //! | [`Reservation::clear`], [`Reservation::discard`] | gives pages back: inaccessible, or as new |
 //! | [`Reservation::guard`], [`Reservation::unguard`] | makes pages inaccessible without splitting a mapping, where the system can, and accessible again |
 //! | [`protect_pages`] | as `protect`, in a signal handler |
+//! | [`keys`] | pages that a thread opens and closes for itself; a system without such has no key |
 //! | [`PageAccount`] | tells which pages were written, where the system knows |
 //! | [`Mappings`], [`address_space_limit`] | how many mappings and how much address space there may be |
 //! | [`map_whole_file`] | a private, writable mapping of a file, anywhere |
@@ -43,6 +44,11 @@ use linux_thread as os_thread;
 mod linux_pages;
 #[cfg(target_os = "linux")]
 use linux_pages as os_pages;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) mod linux_x86_64_keys;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) use linux_x86_64_keys as keys;
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
