@@ -22,7 +22,7 @@ use crate::slot::Slot;
 use crate::store::{AsStore, AsStoreMut, StoreCore};
 use crate::sys::{self, Access, Reservation};
 use crate::types::MemoryType;
-use crate::window::Window;
+use crate::window::{Readers, Window};
 
 /// A linear memory, in some store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -362,7 +362,7 @@ impl Memory {
         let entity = self.entity(core)?;
         // SAFETY: a pooled slot's window lives as long as the store.
         let window = unsafe { core.window_of(entity).as_ref() };
-        if window.is_some_and(|window| !window.make_readable()) {
+        if window.is_some_and(|window| !window.make_readable(Readers::Anywhere)) {
             return Err(cannot_access());
         }
         let (start, len) = entity.raw();
@@ -421,7 +421,8 @@ impl Memory {
     fn writable<'a>(&self, core: &StoreCore) -> Result<GuestMemory<'a>, Error> {
         let entity = self.entity(core)?;
         // SAFETY: the callers have the store exclusively for `'a`.
-        unsafe { GuestMemory::new(entity.def(), core.window_of(entity)) }.ok_or_else(cannot_access)
+        unsafe { GuestMemory::new(entity.def(), core.window_of(entity), Readers::Anywhere) }
+            .ok_or_else(cannot_access)
     }
 
     /// Copies bytes from `offset` into `buffer`.

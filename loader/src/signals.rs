@@ -87,9 +87,6 @@ enum Verdict {
     Trap(*const Activation, TrapCode),
     /// A write outside of a pooled slot's window, which is wider now: it may go on.
     Resume,
-    /// Host code reached pages of a guest that are behind the key of pools, on a thread that does not
-    /// run the guest: it may, from now on.
-    Open,
     /// Guest code did what it never should.
     Escape { address: usize },
     /// It is none of our business.
@@ -102,11 +99,6 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mu
     match classify(signal, info_ref, &context) {
         Verdict::Trap(activation, code) => leave_at_once(&mut context, activation, code),
         Verdict::Resume => {}
-        Verdict::Open => {
-            if let Some(rights) = context.rights() {
-                context.set_rights(sys::keys::opened(rights));
-            }
-        }
         Verdict::Escape { address } => {
             report_escape(signal, context.pc(), address);
             die(signal);
@@ -125,9 +117,6 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
     let is_guest = range.is_some() || arch::is_crossing(pc);
     if !is_guest && signal != libc::SIGSEGV {
         return Verdict::NotOurs;
-    }
-    if !is_guest && info.si_code == PKUERR && sys::keys::number() == Some(fault_key(info)) {
-        return Verdict::Open;
     }
     let current = thread::record().current.load(Ordering::Relaxed);
     // SAFETY: an activation that is current on this thread is entered, so it lives.
@@ -160,21 +149,6 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
 fn widen(activation: &Activation, address: usize) -> bool {
     let region = activation.region_of(address);
     region.is_some_and(|region| region.window().is_some_and(|window| window.widen(address)))
-}
-
-/// The key of the page that was faulted at, of a fault with [`PKUERR`].
-fn fault_key(info: &libc::siginfo_t) -> u32 {
-    // Three ints and padding, the address, then (as for other faults of this kind) a short and
-    // padding.
-    const PLACE: usize = 32;
-    // SAFETY: the structure is 128 bytes long, and plain data.
-    unsafe {
-        std::ptr::from_ref(info)
-            .cast::<u8>()
-            .add(PLACE)
-            .cast::<u32>()
-            .read()
-    }
 }
 
 fn segv_trap(

@@ -47,6 +47,15 @@ pub(crate) const MAX_RANGES: usize = 4;
 /// finding out what was written.
 pub(crate) const MAX_PAGES: usize = 64;
 
+/// Who is to read a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// The calling thread, and the system calls that it makes.
+    Here,
+    /// Any thread.
+    Anywhere,
+}
+
 /// See the file's documentation.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -239,12 +248,14 @@ impl Window {
         true
     }
 
-    /// Whether the calling thread and the system calls that it makes can read all of the memory;
-    /// where not, every thread can from now on, until the slot is restored. `false` where the system
-    /// refuses.
+    /// Makes all of the memory readable to those: if need be, by taking the key off for the time until
+    /// the slot is restored. `false` where the system refuses.
     #[inline]
-    pub(crate) fn make_readable(&self) -> bool {
-        !self.is_key_open() || self.is_key_off() || sys::keys::is_open() || self.take_key_off()
+    pub(crate) fn make_readable(&self, to: Readers) -> bool {
+        !self.is_key_open()
+            || self.is_key_off()
+            || (to == Readers::Here && sys::keys::is_open())
+            || self.take_key_off()
     }
 
     /// May be called on several threads at a time, as long as no guest runs.

@@ -74,13 +74,6 @@ impl<'a> Context<'a> {
         Some(rights.get())
     }
 
-    /// Changes them.
-    pub(crate) fn set_rights(&mut self, rights: u32) {
-        if let Some(place) = Rights::in_frame(self.0.uc_mcontext.fpregs.cast()) {
-            place.set(rights);
-        }
-    }
-
     /// Makes the thread go on in the exit path of `activation`.
     pub(crate) fn divert(&mut self, activation: *const Activation, way: WayOut) {
         let way = match way {

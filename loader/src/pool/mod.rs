@@ -165,9 +165,9 @@ impl PoolBuilder {
     /// stays in memory, behind a key that a thread has only while it runs a guest that has grown.
     /// True by default. One of the process's 15 keys is taken.
     ///
-    /// Turn it off where host functions hand slices of such a memory to *other* threads, which were
-    /// there before and make system calls with them: the kernel refuses these with `EFAULT`.
-    /// Reading and writing there works.
+    /// That is given up for slots in whose use other host code looks at a memory that has grown than
+    /// functions which do so by [`crate::Caller::local_memory_and_data`], as those of `precast-wasi`
+    /// do: then it is made accessible to every thread, and given back afterwards.
     pub fn protection_keys(mut self, wanted: bool) -> Self {
         self.protection_keys = wanted;
         self

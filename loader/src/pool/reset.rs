@@ -81,6 +81,8 @@ pub(super) struct Reset {
     pub(super) has_mappings: bool,
     opened: u32,
     keyed_often: u32,
+    /// First byte past the memory as the last user left it that has grown it.
+    grown_before: usize,
 }
 
 /// Initial contents of a piece of memory 0.
@@ -175,6 +177,7 @@ impl Reset {
             has_mappings: false,
             opened: 0,
             keyed_often: 0,
+            grown_before: 0,
         })
     }
 
@@ -187,6 +190,7 @@ impl Reset {
         if self.has_grown(core) {
             self.shrink(core, pool)?;
             if opened.is_none() {
+                // It may have some by now.
                 opened = self.open_key(core)?;
             }
         }
@@ -219,6 +223,8 @@ impl Reset {
             let instance = &core.instances[0];
             instance.remove_key(&core.activation, window).ok()?;
             core.activation.limits_changed();
+            // What was keyed is guarded now, and no user has grown over that.
+            self.grown_before = 0;
             return Some(None);
         }
         Some(Some(keys::Opened::new()))
@@ -500,7 +506,11 @@ impl Reset {
         if end <= begin {
             return Some(());
         }
-        if self.may_be_keyed(end, window, pool) && self.add_key(end, core, window, pool)? {
+        let as_before = std::mem::replace(&mut self.grown_before, end) == end;
+        if as_before
+            && self.may_be_keyed(end, window, pool)
+            && self.add_key(end, core, window, pool)?
+        {
             return Some(());
         }
         let start = instance.slot.region.start;
@@ -521,12 +531,12 @@ impl Reset {
         done.then_some(())
     }
 
-    /// Whether pages that the memory has grown by promise to be worth a key: it has grown as far for
-    /// the user before, and its window is known.
+    /// Whether pages that the memory has grown by can have a key: they are guarded otherwise, and its
+    /// window is known.
     fn may_be_keyed<T>(&self, end: usize, window: &Window, pool: &PoolInner<T>) -> bool {
         let strategy = pool.options.strategy;
         window.keyed() == 0
-            && window.guarded() == end
+            && window.guarded() >= end
             && window.is_narrow()
             && end - self.memory_end <= MOST_GUARDED
             && self.keyed_often < KEYED_TOO_OFTEN

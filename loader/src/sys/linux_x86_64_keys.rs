@@ -80,8 +80,8 @@ pub(crate) fn have_key() -> bool {
     SHIFT.load(Relaxed) != 0
 }
 
-/// The process's key as the kernel counts them, if it has one. Fit for a signal handler.
-pub(crate) fn number() -> Option<u32> {
+/// The process's key as the kernel counts them, if it has one.
+fn number() -> Option<u32> {
     match SHIFT.load(Relaxed) {
         0 => None,
         shift => Some(shift / 2),
@@ -162,14 +162,6 @@ fn replace(wanted: u32) -> u32 {
 pub(crate) fn is_open() -> bool {
     let shift = SHIFT.load(Relaxed);
     shift == 0 || rights() >> shift & MASK == 0
-}
-
-/// `all` with the right to the key. Fit for a signal handler.
-pub(crate) fn opened(all: u32) -> u32 {
-    match SHIFT.load(Relaxed) {
-        0 => all,
-        shift => all & !(MASK << shift),
-    }
 }
 
 /// All rights of the calling thread, for a signal's frame that is to go on there. Fit for a signal
