@@ -36,7 +36,10 @@
 #![allow(unsafe_code, reason = "pages of a slot are protected and restored")]
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::{Acquire, Relaxed, Release}};
+use std::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use crate::slot;
 use crate::sys::{self, Access};

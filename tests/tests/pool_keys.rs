@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use precast::pool::{PoolStats, ResetStrategy};
 use precast::{
-    Caller, Error, Linker, Memory, Pool, Sandbox, Suspend, Template, Tenant, TrapCode, WasmParams,
-    WasmResults,
+    Caller, Error, Linker, Memory, Pool, Sandbox, Store, Suspend, Template, Tenant, TrapCode,
+    WasmParams, WasmResults,
 };
-use precast_tests::guest::{module, trap};
+use precast_tests::guest::{instance, module, trap};
 
 const GUEST: &str = r#"(module
   (import "host" "call" (func $host (param i32) (result i32)))
@@ -41,6 +41,11 @@ const GUEST: &str = r#"(module
       (local.set $sum (i32.add (local.get $sum) (i32.const 1)))
       (br_if $l (i32.lt_u (local.get $sum) (local.get $rounds))))
     (i32.load (i32.const 70000)))
+  ;; Runs for long, and loads.
+  (func (export "spin_load") (param $rounds i32) (param $at i32) (result i32)
+    (loop $l
+      (br_if $l (local.tee $rounds (i32.sub (local.get $rounds) (i32.const 1)))))
+    (i32.load (local.get $at)))
   ;; 0 if what it grows by is all zeros; leaves a pattern on every page of it.
   (func (export "grow_and_fill") (param $pages i32) (result i32)
     (local $at i32) (local $end i32) (local $found i32)
@@ -196,7 +201,11 @@ fn what_grows_alike_is_kept_and_zero_and_out_of_reach_before() {
     for _ in 0..50 {
         let mut sandbox = rig.sandbox();
         rig.check_bounds(&mut sandbox);
-        assert_eq!(rig.call::<_, i32>(&mut sandbox, "grow_and_fill", 1).unwrap(), 0);
+        assert_eq!(
+            rig.call::<_, i32>(&mut sandbox, "grow_and_fill", 1)
+                .unwrap(),
+            0
+        );
         let past = rig.call::<_, i32>(&mut sandbox, "load", 131_072);
         assert_eq!(trap(past).code(), TrapCode::MemoryOutOfBounds);
         assert_eq!(
@@ -209,7 +218,11 @@ fn what_grows_alike_is_kept_and_zero_and_out_of_reach_before() {
         if rig.pool.stats().made % 2 == 1 {
             sandbox.reset().expect("nothing is refused");
             rig.check_bounds(&mut sandbox);
-            assert_eq!(rig.call::<_, i32>(&mut sandbox, "grow_and_fill", 1).unwrap(), 0);
+            assert_eq!(
+                rig.call::<_, i32>(&mut sandbox, "grow_and_fill", 1)
+                    .unwrap(),
+                0
+            );
         }
     }
     let after = rig.check_stats();
@@ -224,7 +237,16 @@ fn memory_may_grow_otherwise() {
     for round in 0..6 {
         rig.learn(1, 3);
         // Less, more, in two steps across the learned end, and in the end nothing.
-        for steps in [&[1][..], &[2, 1], &[1, 1, 1], &[4], &[3, 2], &[2, 7], &[30], &[]] {
+        for steps in [
+            &[1][..],
+            &[2, 1],
+            &[1, 1, 1],
+            &[4],
+            &[3, 2],
+            &[2, 7],
+            &[30],
+            &[],
+        ] {
             let mut sandbox = rig.sandbox();
             rig.check_bounds(&mut sandbox);
             let mut size = 1;
@@ -235,7 +257,8 @@ fn memory_may_grow_otherwise() {
                 for page in 1..size {
                     let at = page * 65_536 + 4 * step;
                     assert_eq!(rig.call::<_, i32>(&mut sandbox, "load", at).unwrap(), 0);
-                    rig.call::<_, ()>(&mut sandbox, "store", at + 1024 * page).unwrap();
+                    rig.call::<_, ()>(&mut sandbox, "store", at + 1024 * page)
+                        .unwrap();
                 }
                 let past = rig.call::<_, i32>(&mut sandbox, "load", size * 65_536);
                 assert_eq!(trap(past).code(), TrapCode::MemoryOutOfBounds);
@@ -284,6 +307,21 @@ fn each_guest_on_a_thread_has_its_own_right() {
         }
     }
     rig.check_stats();
+}
+
+#[test]
+fn other_guests_that_fault_take_nothing_from_one_that_waits() {
+    let rig = Rig::new(1);
+    rig.learn(1, 1);
+    let mut sandbox = rig.with(|_| {
+        let mut store = Store::new(());
+        let text = r#"(module (memory 1) (func (export "f") (drop (i32.load (i32.const 70000)))))"#;
+        let func = instance(&mut store, text).func::<(), ()>(&store, "f")?;
+        let code = trap(func.call(&mut store, ())).code();
+        assert_eq!(code, TrapCode::MemoryOutOfBounds);
+        Ok(0)
+    });
+    assert_eq!(rig.answer(&mut sandbox, "grow_call_load", (1, 65_576)), 77);
 }
 
 #[test]
@@ -356,12 +394,17 @@ fn suspended_guests_take_the_right_with_them() {
     let rig = Rig::new(2);
     rig.learn(2, 1);
     let suspend = |_: &mut Caller<'_, Host>| Err(Suspend::new().into());
-    let func = rig.template.func::<(i32, i32), i32>("grow_call_load").unwrap();
+    let func = rig
+        .template
+        .func::<(i32, i32), i32>("grow_call_load")
+        .unwrap();
     for _ in 0..3 {
         let sandbox = rig.with(suspend);
         let bound = func.bind(&sandbox).unwrap();
         let mut waiting = bound.start(sandbox, (1, 65_576)).unwrap_suspended();
-        waiting.give(&[precast::Val::I32(1)]).expect("of the right type");
+        waiting
+            .give(&[precast::Val::I32(1)])
+            .expect("of the right type");
         // The thread that it has left does not have it any more.
         rig.check_bounds(&mut rig.sandbox());
         let resume = || {
@@ -389,7 +432,10 @@ fn preempted_guests_take_the_right_with_them() {
     let mut slices = 0;
     let result = loop {
         progress = match progress {
-            precast::Progress::Done(_, result) => break result,
+            precast::Progress::Done(sandbox, result) => {
+                drop(sandbox);
+                break result;
+            }
             precast::Progress::Suspended(waiting) => {
                 slices += 1;
                 rig.check_bounds(&mut rig.sandbox());
@@ -412,6 +458,29 @@ fn through_the_kernel(bytes: &[u8]) -> [u8; 4] {
     let mut back = [0; 4];
     from.read_exact(&mut back).expect("they were written");
     back
+}
+
+#[test]
+fn memory_may_grow_while_its_guest_is_suspended() {
+    let rig = Rig::new(1);
+    rig.learn(1, 1);
+    let func = rig.template.func::<(i32, i32), i32>("spin_load").unwrap();
+    let mut sandbox = rig.sandbox();
+    sandbox.set_time_slice(Some(Duration::from_millis(5)));
+    let bound = func.bind(&sandbox).unwrap();
+    let mut waiting = bound
+        .start(sandbox, (100_000_000, 70_000))
+        .unwrap_suspended();
+    let memory = memory(waiting.store());
+    let grown = memory.grow(waiting.store_mut(), 1).expect("its own memory");
+    assert_eq!(grown, Some(1));
+    let result = loop {
+        match waiting.resume() {
+            precast::Progress::Done(_, result) => break result,
+            precast::Progress::Suspended(again) => waiting = again,
+        }
+    };
+    assert_eq!(result.expect("it has grown"), 0);
 }
 
 #[test]
@@ -471,7 +540,8 @@ fn host_functions_read_what_has_grown() {
                 });
             }
             let (mut from, mut to) = UnixStream::pair().expect("there are descriptors");
-            to.write_all(&memory[65_576..65_577]).expect("it may be read");
+            to.write_all(&memory[65_576..65_577])
+                .expect("it may be read");
             // The kernel writes to pages that were never written.
             let target = memory.slice_mut(100_000..100_001).expect("within");
             from.read_exact(target).expect("it may be written");

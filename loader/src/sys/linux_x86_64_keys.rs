@@ -10,7 +10,10 @@
 //!
 //! Two instructions that every thread may execute where the system has switched keys on, which is
 //! asked before; and system calls about keys and pages that the caller answers for.
-#![allow(unsafe_code, reason = "keys are instructions and system calls of their own")]
+#![allow(
+    unsafe_code,
+    reason = "keys are instructions and system calls of their own"
+)]
 
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
