@@ -12,7 +12,7 @@
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::sync::Once;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use precast_abi::trap::TrapCode;
 
@@ -46,6 +46,9 @@ struct Previous(UnsafeCell<[MaybeUninit<libc::sigaction>; FAULTS.len() + 1]>);
 unsafe impl Sync for Previous {}
 
 static PREVIOUS: Previous = Previous(UnsafeCell::new([const { MaybeUninit::uninit() }; 5]));
+
+/// Whether a handler that wanted one signal only has had it.
+static USED: [AtomicBool; FAULTS.len() + 1] = [const { AtomicBool::new(false) }; 5];
 
 /// Installs the handlers, once.
 pub(crate) fn install() {
@@ -300,8 +303,17 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mut libc::c_vo
     // SAFETY: `install` filled the slot before this handler could run.
     let previous = unsafe { (*PREVIOUS.0.get())[slot].assume_init_ref() };
     // SAFETY: the caller's arguments are the kernel's.
-    let sent = unsafe { (*info).si_code } <= 0;
-    match previous.sa_sigaction {
+    let (sent, context) = unsafe { ((*info).si_code <= 0, Context::from_raw(raw)) };
+    let is_for_once = previous.sa_flags & libc::SA_RESETHAND != 0;
+    let was_used = is_for_once && USED[slot].swap(true, Ordering::Relaxed);
+    let handler = match was_used {
+        true => libc::SIG_DFL,
+        false => previous.sa_sigaction,
+    };
+    if ![libc::SIG_DFL, libc::SIG_IGN].contains(&handler) {
+        block_as_asked(signal, previous, &context);
+    }
+    match handler {
         libc::SIG_DFL | libc::SIG_IGN if signal == sys::INTERRUPT => {}
         libc::SIG_IGN if sent => {}
         libc::SIG_DFL if sent => {
@@ -321,6 +333,30 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mut libc::c_vo
             let handler: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(handler) };
             handler(signal);
         }
+    }
+}
+
+/// Blocks the signals that the kernel would have blocked for the handler that was there before: those
+/// that were, its mask, and the signal itself unless it wants that. The kernel gives the thread its
+/// mask back when our handler returns.
+///
+/// What cannot be as asked for: which stack it runs on, and whether system calls are started again.
+fn block_as_asked(signal: libc::c_int, previous: &libc::sigaction, context: &Context<'_>) {
+    // SAFETY: sets of signals of the kernel's and of `install`'s; the former is 64 bits long, as is
+    // all that the kernel looks at of a set.
+    unsafe {
+        let interrupted = context.signal_mask().cast::<u64>().read();
+        let wanted = (&raw const previous.sa_mask).cast::<u64>().read();
+        let itself = match previous.sa_flags & libc::SA_NODEFER {
+            0 => 1 << (signal - 1),
+            _ => 0,
+        };
+        let mut mask: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut mask);
+        (&raw mut mask)
+            .cast::<u64>()
+            .write(interrupted | wanted | itself);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &mask, std::ptr::null_mut());
     }
 }
 

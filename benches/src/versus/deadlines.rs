@@ -67,10 +67,6 @@ pub fn late(effort: Effort, table: &mut Table) -> Result<()> {
         "{lost} of {} rounds do not count: the busy thread was taken off its CPU",
         3 * rounds
     ));
-    table.note(&format!(
-        "{lost} of {} rounds do not count: the busy thread was taken off its CPU",
-        3 * rounds
-    ));
     for (who, name) in ["a sleeping thread", "precast", "wasmtime"]
         .iter()
         .enumerate()

@@ -181,6 +181,53 @@ impl PoolBuilder {
         self
     }
 
+    fn stack(&self) -> usize {
+        self.stack_size.clamp(16 << 10, 1 << 30)
+    }
+
+    /// What places of the pool look like.
+    fn shape(&self) -> Shape {
+        let room = self.stack().saturating_add(self.instance_data.min(1 << 30)) as u64;
+        let (reservation, guarded) = match self.density {
+            Density::Guarded => (4 << 30, true),
+            Density::Compact { reservation } => (reservation.min(4 << 30), false),
+        };
+        Shape {
+            room,
+            reservation: reservation.next_multiple_of(crate::sys::page_size() as u64),
+            guarded,
+        }
+    }
+
+    /// Address space for `slots` places, and the mappings that windows may take beside.
+    fn reserve(&self, slots: u32) -> Result<(Space, usize), PoolError> {
+        let space = Space::reserve(self.shape(), slots)?;
+        let spare = space.spare_mappings(slots)?;
+        Ok((space, spare))
+    }
+
+    /// As many slots of this kind as the process may have now: its address space and the kernel's
+    /// limit on mappings allow no more. How much memory there is for them is another question.
+    ///
+    /// It is found by reserving address space, which is given back at once: to be asked while the
+    /// process starts, not while other threads need address space. Leave some for what comes later.
+    ///
+    /// # Errors
+    ///
+    /// If there may not be a single one: the error says which limit that is.
+    pub fn most_slots(&self) -> Result<u32, Error> {
+        self.reserve(1)?;
+        let (mut possible, mut too_many) = (1, self.shape().most().saturating_add(1));
+        while too_many - possible > 1 {
+            let middle = possible.midpoint(too_many);
+            match self.reserve(middle) {
+                Ok(_) => possible = middle,
+                Err(_) => too_many = middle,
+            }
+        }
+        Ok(possible)
+    }
+
     /// Reserves the pool.
     ///
     /// # Errors
@@ -192,19 +239,8 @@ impl PoolBuilder {
             let reason = "a pool has between 1 and 2^32 - 2 slots";
             return Err(PoolError::Options { reason }.into());
         }
-        let stack_size = self.stack_size.clamp(16 << 10, 1 << 30);
-        let room = stack_size.saturating_add(self.instance_data.min(1 << 30)) as u64;
-        let (reservation, guarded) = match self.density {
-            Density::Guarded => (4 << 30, true),
-            Density::Compact { reservation } => (reservation.min(4 << 30), false),
-        };
-        let shape = Shape {
-            room,
-            reservation: reservation.next_multiple_of(crate::sys::page_size() as u64),
-            guarded,
-        };
-        let space = Space::reserve(shape, self.slots)?;
-        let spare = space.spare_mappings(self.slots)?;
+        let (space, spare) = self.reserve(self.slots)?;
+        let stack_size = self.stack();
         let links: Links = (0..self.slots).map(|_| Link::default()).collect();
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let inner = PoolInner {

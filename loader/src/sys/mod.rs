@@ -72,6 +72,9 @@ pub(crate) use cpu::FRAME_RULE;
 /// No page of any supported target is smaller. Objects are aligned to the largest.
 pub(crate) const SMALLEST_PAGE: usize = 4096;
 
+/// No process has more address space, in bytes.
+pub(crate) const ADDRESS_SPACE: u64 = 1 << 47;
+
 /// What mapped pages may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
