@@ -68,11 +68,10 @@ pub(super) struct Reset {
     images: Box<[Image]>,
     other_images: Box<[Image]>,
     /// What to copy or clear of a narrow window.
-    segments: Vec<Segment>,
+    segments: Box<[Segment]>,
     /// What the store had at first.
     memories: usize,
     tables: usize,
-    kept: usize,
     memory_bytes: u64,
     table_elements: u64,
     /// Whether a table or another memory than the first lies outside of the slot.
@@ -150,6 +149,7 @@ impl Reset {
     /// Remembers the first state of a store that has one instance, in a slot of a pool, whose code
     /// has not run.
     pub(super) fn new(core: &StoreCore, module: &Module) -> Result<Reset, Error> {
+        debug_assert!(core.rare.is_none(), "nothing was made but the instance");
         let instance = &core.instances[0];
         let region = &instance.slot.region;
         let size = module.metadata().header().layout.mutable as usize;
@@ -167,10 +167,9 @@ impl Reset {
             memory_end: region.base + len.next_multiple_of(sys::page_size()),
             images: images(module, core, true)?,
             other_images: images(module, core, false)?,
-            segments: Vec::new(),
+            segments: Box::default(),
             memories: core.memories.len(),
             tables: core.tables.len(),
-            kept: core.kept.len(),
             memory_bytes: core.memory_bytes,
             table_elements: core.table_elements,
             has_more,
@@ -253,7 +252,7 @@ impl Reset {
         for range in window.ranges() {
             self.each_segment(range, |segment| segments.push(segment));
         }
-        self.segments = segments;
+        self.segments = segments.into();
     }
 
     /// Calls `f` with the pieces of a range of memory, each of an image or of zeros.
@@ -451,28 +450,20 @@ impl Reset {
             || core.instances.len() != 1
             || core.memories.len() != self.memories
             || core.tables.len() != self.tables
-            || core.kept.len() != self.kept
-            || !core.externs.is_empty()
-            || !core.host_funcs.is_empty()
-            || !core.globals.is_empty()
-            || !core.without_stub.is_empty()
+            || core.rare.is_some()
     }
 
     /// Takes away what the store did not have at first.
     #[cold]
     fn shrink<T>(&mut self, core: &mut StoreCore, pool: &PoolInner<T>) -> Option<()> {
-        core.externs.clear();
-        core.without_stub.clear();
         core.memories.truncate(self.memories);
         core.tables.truncate(self.tables);
-        core.kept.truncate(self.kept);
         if core.instances.len() > 1 {
             core.activation
                 .keep_region(core.instances[0].slot.region.start);
             core.instances.truncate(1);
         }
-        core.host_funcs.clear();
-        core.globals.clear();
+        core.rare = None;
         core.memory_bytes = self.memory_bytes;
         core.table_elements = self.table_elements;
         for memory in &core.memories {
