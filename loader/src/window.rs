@@ -37,8 +37,8 @@
 
 use std::ops::Range;
 use std::sync::atomic::{
-    AtomicBool, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
+    AtomicBool, AtomicU8, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 use crate::slot;
@@ -49,6 +49,13 @@ pub(crate) const MAX_RANGES: usize = 4;
 /// Most pages of memory, and of stack, that a narrow window holds: restoring more costs more than
 /// finding out what was written.
 pub(crate) const MAX_PAGES: usize = 64;
+
+/// Keyed pages are behind their key.
+const ON: u8 = 0;
+/// Some of them may not be.
+const PARTLY: u8 = 1;
+/// None of them is.
+const OFF: u8 = 2;
 
 /// Who is to read a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +87,9 @@ pub(crate) struct Window {
     keyed: AtomicUsize,
     /// Whether the memory has grown over them.
     is_key_open: AtomicBool,
-    /// Whether their key was taken off, for the time until the slot is restored.
-    is_key_off: AtomicBool,
+    /// Whether their key was taken off, for the time until the slot is restored: [`ON`], [`PARTLY`] or
+    /// [`OFF`].
+    key: AtomicU8,
     is_narrow: AtomicBool,
     /// Whether it is wider than when the segments to restore were worked out.
     is_wider: AtomicBool,
@@ -117,7 +125,7 @@ impl Window {
             guarded: AtomicUsize::new(grown),
             keyed: AtomicUsize::new(0),
             is_key_open: AtomicBool::new(false),
-            is_key_off: AtomicBool::new(false),
+            key: AtomicU8::new(ON),
             is_narrow: AtomicBool::new(false),
             is_wider: AtomicBool::new(false),
             low: AtomicUsize::new(stack),
@@ -201,7 +209,7 @@ impl Window {
 
     /// Whether there are keyed pages whose key was taken off, at least in part.
     pub(crate) fn is_key_off(&self) -> bool {
-        self.is_key_off.load(Acquire)
+        self.key.load(Acquire) != ON
     }
 
     /// The memory has grown over all keyed pages, or not any more. The right of the thread that runs
@@ -232,14 +240,14 @@ impl Window {
     /// grown.
     pub(crate) fn remove_key(&self) -> bool {
         let keyed = self.grown..self.keyed();
-        self.is_key_off.store(true, Release);
+        self.key.store(PARTLY, Release);
         // SAFETY: pages of the slot; access is only added.
         if !unsafe { sys::keys::protect_keyed(keyed, Access::ReadWrite, false) } {
             return false;
         }
         self.keyed.store(0, Relaxed);
         self.is_key_open.store(false, Relaxed);
-        self.is_key_off.store(false, Relaxed);
+        self.key.store(ON, Release);
         let count = self.count.load(Relaxed).min(MAX_RANGES);
         let within = |range: &Range<usize>| range.start < self.grown;
         self.count
@@ -256,7 +264,7 @@ impl Window {
     #[inline]
     pub(crate) fn make_readable(&self, to: Readers) -> bool {
         !self.is_key_open()
-            || self.is_key_off()
+            || self.key.load(Acquire) == OFF
             || (to == Readers::Here && sys::keys::is_open())
             || self.take_key_off()
     }
@@ -266,6 +274,8 @@ impl Window {
     fn take_key_off(&self) -> bool {
         let (mut at, end) = (self.grown, self.keyed());
         let mut done = true;
+        // Unless another thread has done it: whoever has is not to find it undone.
+        let _ = self.key.compare_exchange(ON, PARTLY, AcqRel, Acquire);
         for range in self.ranges() {
             if range.end <= at {
                 continue;
@@ -285,7 +295,7 @@ impl Window {
         // SAFETY: see above.
         done &= unsafe { sys::keys::protect_keyed(at..end, access, false) };
         if done {
-            self.is_key_off.store(true, Release);
+            self.key.store(OFF, Release);
         }
         done
     }

@@ -15,7 +15,7 @@ use precast_tests::guest::{instance, module, trap};
 
 const GUEST: &str = r#"(module
   (import "host" "call" (func $host (param i32) (result i32)))
-  (memory (export "memory") 1 64)
+  (memory (export "memory") 1 128)
   (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
   (func (export "load") (param i32) (result i32) (i32.load (local.get 0)))
   (func (export "store") (param i32) (i32.store8 (local.get 0) (i32.const 0x5e)))
@@ -277,6 +277,93 @@ impl Rig {
     fn answer<P: WasmParams>(&self, sandbox: &mut Sandbox<Host>, name: &str, params: P) -> i32 {
         self.call(sandbox, name, params).expect("it answers")
     }
+}
+
+/// As far as what is guarded reaches, and beyond what can be.
+#[test]
+fn memory_may_grow_far() {
+    let rig = Rig::new(1);
+    for keyed in [16, 12] {
+        rig.learn(1, keyed);
+        for pages in [30, 16 + 16, 25, 60, 20, 29, 33, 31, keyed, 1, 20] {
+            let mut sandbox = rig.sandbox();
+            assert_eq!(rig.answer(&mut sandbox, "grow_and_fill", pages), 0);
+            let past = rig.call::<_, i32>(&mut sandbox, "load", (pages + 1) * 65_536);
+            assert_eq!(trap(past).code(), TrapCode::MemoryOutOfBounds);
+            drop(sandbox);
+            rig.check_bounds(&mut rig.sandbox());
+        }
+    }
+    rig.check_stats();
+}
+
+/// Any way to grow after any other, by seeded chance.
+#[test]
+fn memory_may_grow_anyhow() {
+    let mut rig = Rig::new(1);
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut below = |end: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % end) as i32
+    };
+    let (mut usual, mut rounds_of_it) = (1, 0);
+    for round in 0..1500 {
+        if round % 50 == 0 {
+            // A slot does without keys after some time.
+            rig.check_stats();
+            rig = Rig::new(1);
+        }
+        if rounds_of_it == 0 {
+            (usual, rounds_of_it) = (1 + below(20), 1 + below(20));
+        }
+        rounds_of_it -= 1;
+        let mut sandbox = rig.sandbox();
+        let mut size = 1;
+        let past = rig.call::<_, i32>(&mut sandbox, "load", 65_536 + 4096 * below(200));
+        assert_eq!(trap(past).code(), TrapCode::MemoryOutOfBounds, "{round}");
+        match below(10) {
+            0 => {
+                let pages = 1 + below(40);
+                let found = rig.answer(&mut sandbox, "grow_and_fill", pages);
+                assert_eq!(found, 0, "{round}");
+                size += pages;
+            }
+            kind => {
+                let pages = if kind < 8 { usual } else { below(40) };
+                for step in [pages, below(kind as u64 / 3 * 2 + 1)] {
+                    let old = rig.answer(&mut sandbox, "grow", step);
+                    assert_eq!(old, size, "{round}");
+                    size += step;
+                }
+                for _ in 0..below(6) {
+                    let at = 4096 * below(size as u64 * 16) + 8 + 16 * below(200);
+                    assert_eq!(rig.answer(&mut sandbox, "load", at), 0, "{round}");
+                    rig.call::<_, ()>(&mut sandbox, "store", at)
+                        .expect("within");
+                    rig.call::<_, ()>(&mut sandbox, "store", at + 4)
+                        .expect("within");
+                }
+            }
+        }
+        let past = rig.call::<_, i32>(&mut sandbox, "load", size * 65_536 - 3);
+        assert_eq!(trap(past).code(), TrapCode::MemoryOutOfBounds, "{round}");
+        match below(8) {
+            0 => {
+                let memory = memory(&sandbox);
+                let data = memory.data(&sandbox).expect("its own memory");
+                assert_eq!(data.len(), size as usize * 65_536);
+                assert_eq!(
+                    through_the_kernel(&data[data.len() - 4..])[3],
+                    data[data.len() - 1]
+                );
+            }
+            1 => sandbox.reset().expect("nothing is refused"),
+            _ => {}
+        }
+    }
+    rig.check_stats();
 }
 
 #[test]

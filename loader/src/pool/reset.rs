@@ -514,6 +514,11 @@ impl Reset {
                 return Some(());
             }
         }
+        if begin < window.guarded() {
+            // Guards that are still there would stay, whatever the access.
+            let guarded = begin - start..window.guarded() - start;
+            instance.slot.reservation.unguard(guarded).ok()?;
+        }
         let end = end.max(window.guarded());
         self.discard(instance, begin..end)?;
         // SAFETY: pages of the slot, to which no one refers.
