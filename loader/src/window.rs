@@ -281,7 +281,7 @@ impl Window {
                 continue;
             }
             let (start, range_end) = (range.start.max(at), range.end);
-            // SAFETY, of all: pages of the slot, which keep the access that they have.
+            // SAFETY: pages of the slot, which keep the access that they have.
             done &= unsafe { sys::keys::protect_keyed(at..start, Access::Read, false) };
             let inside = start..range_end;
             // SAFETY: see above.
