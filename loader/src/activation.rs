@@ -28,6 +28,7 @@ use crate::interrupt::Event;
 use crate::limits::TimeLimits;
 use crate::store::StoreCore;
 use crate::suspend::Suspend;
+use crate::sys;
 use crate::trap::Interruption;
 use crate::types::FuncType;
 use crate::value;
@@ -36,7 +37,7 @@ use crate::window::Window;
 /// `guest_fp` of an activation whose store runs no guest. Frame pointers are even.
 pub(crate) const IDLE: usize = 1;
 
-/// As [`IDLE`], where entries have to mind limits of time.
+/// As [`IDLE`], where entries have to mind limits of time, or keyed pages.
 pub(crate) const LIMITED: usize = 3;
 
 /// As [`IDLE`], where a guest is suspended.
@@ -224,6 +225,8 @@ pub(crate) struct Activation {
     pub(crate) registers: UnsafeCell<Option<arch::SignalFrame>>,
     /// Number of the suspension that holds; 0 where there is none.
     pub(crate) suspension: Cell<u64>,
+    /// The window with keyed pages of the store's pooled slot; null where there is none.
+    keyed: Cell<*const Window>,
 }
 
 // SAFETY: the file's rule says which fields other threads use, and those are atomic or locked.
@@ -252,6 +255,7 @@ impl Activation {
             slice_deferred: AtomicBool::new(false),
             registers: UnsafeCell::new(None),
             suspension: Cell::new(0),
+            keyed: Cell::new(std::ptr::null()),
         }
     }
 
@@ -299,7 +303,7 @@ impl Activation {
         self.abandon();
         self.wipe_registers();
         self.limits.reset();
-        self.guest_fp.store(IDLE, Ordering::Relaxed);
+        self.guest_fp.store(self.resting(), Ordering::Relaxed);
     }
 
     /// The user that the record has now.
@@ -477,9 +481,38 @@ impl Activation {
 
     /// What `guest_fp` is while no guest runs.
     pub(crate) fn resting(&self) -> usize {
-        match self.limits.any() {
+        match self.limits.any() || !self.keyed.get().is_null() {
             true => LIMITED,
             false => IDLE,
+        }
+    }
+
+    /// Says which window of the store has keyed pages, while no guest runs.
+    pub(crate) fn set_keyed(&self, window: &Window) {
+        self.keyed.set(window);
+        self.limits_changed();
+    }
+
+    /// None has them any more.
+    pub(crate) fn clear_keyed(&self) {
+        // A guest that runs is not at rest: who entered it keeps minding.
+        self.keyed.set(std::ptr::null());
+    }
+
+    /// Whether the store's guest may access keyed pages, if there are any.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<bool> {
+        // SAFETY: the window is that of the store's slot, and lives as long.
+        let window = unsafe { self.keyed.get().as_ref() };
+        window.map(Window::is_key_open)
+    }
+
+    /// The memory has grown over keyed pages. A guest that waits for the caller has the right to them
+    /// when it goes on; entries give it to others.
+    pub(crate) fn open_key(&self, window: &Window) {
+        window.set_key_open(true);
+        if self.guest_fp.load(Ordering::Relaxed) & 1 == 0 {
+            let _ = sys::keys::switch(true);
         }
     }
 

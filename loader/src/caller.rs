@@ -22,7 +22,7 @@ use crate::instance::Instance;
 use crate::interrupt::InterruptHandle;
 use crate::store::{AsStore, AsStoreMut, StoreMut, StoreRef};
 use crate::trap::Backtrace;
-use crate::window::Window;
+use crate::window::{Readers, Window};
 
 /// The store, as a host function has it while it runs: its first parameter.
 ///
@@ -60,13 +60,30 @@ impl<'a, T: 'static> Caller<'a, T> {
     /// `None` where it has no memory, or where no instance imports the function.
     #[inline]
     pub fn memory_and_data(&mut self) -> Option<(GuestMemory<'_>, &mut T)> {
+        self.memory_and_data_for(Readers::Anywhere)
+    }
+
+    /// The same for a function that uses the memory on its own thread only, in its own code and by
+    /// system calls.
+    ///
+    /// Where the guest comes from a pool and has grown its memory, the system calls are saved that
+    /// make all of it accessible to other threads: see
+    /// [`crate::pool::PoolBuilder::protection_keys`]. Using a slice of it on another thread may end
+    /// the process.
+    #[inline]
+    pub fn local_memory_and_data(&mut self) -> Option<(GuestMemory<'_>, &mut T)> {
+        self.memory_and_data_for(Readers::Here)
+    }
+
+    #[inline(always)]
+    fn memory_and_data_for(&mut self, readers: Readers) -> Option<(GuestMemory<'_>, &mut T)> {
         if self.memory.is_null() {
             return None;
         }
         // SAFETY: the definition lives as long as the store. Memory up to its length is mapped,
         // and neither guests nor other handles can use it while `self` is borrowed. It is no part
         // of the store's own data, so it overlaps nothing.
-        let memory = unsafe { GuestMemory::new(self.memory.read(), self.window) };
+        let memory = unsafe { GuestMemory::new(self.memory.read(), self.window, readers)? };
         Some((memory, self.store.data_mut()))
     }
 

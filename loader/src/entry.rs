@@ -21,6 +21,7 @@ use crate::backtrace;
 use crate::error::{Error, UseError};
 use crate::limits::{Armed, Limited, Refusal, SliceUsed};
 use crate::store::StoreCore;
+use crate::sys;
 use crate::thread::{self, ThreadRecord};
 use crate::trap::{Backtrace, Trap};
 use crate::value;
@@ -138,6 +139,44 @@ unsafe fn enter(
     status
 }
 
+/// As [`enter`], with the right to keyed pages that the store's guest is to have.
+///
+/// # Safety
+///
+/// As [`enter`].
+unsafe fn enter_keyed(
+    activation: &Activation,
+    thread: &ThreadRecord,
+    entry: &Entry,
+    stack_top: usize,
+    values: *mut value::Cell,
+) -> u64 {
+    with_key(activation, thread, || {
+        // SAFETY: the caller's promise.
+        unsafe { enter(activation, thread, entry, stack_top, values) }
+    })
+}
+
+/// Has the guest run that `go` enters, with the right to keyed pages that it is to have. Afterwards
+/// the thread has that of the guest that waits for it, or else what it had.
+#[inline]
+fn with_key(activation: &Activation, thread: &ThreadRecord, go: impl FnOnce() -> u64) -> u64 {
+    let Some(open) = activation.key() else {
+        return go();
+    };
+    let before = sys::keys::switch(open);
+    let status = go();
+    // SAFETY: an activation that is current is entered, so it lives.
+    let outer = unsafe { thread.current.load(Ordering::Relaxed).as_ref() };
+    match outer.and_then(Activation::key) {
+        Some(open) => {
+            let _ = sys::keys::switch(open);
+        }
+        None => before.restore(),
+    }
+    status
+}
+
 /// [`invoke_direct`] by way of [`invoke_with_care`]. The integers one by one: an array would be
 /// written to memory before it is known whether it is needed.
 ///
@@ -188,7 +227,7 @@ unsafe fn invoke_with_care(
     let limited = begin(activation, thread, &mut armed)?;
     // SAFETY: the caller vouches for `entry` and `values`; no guest is on the stack; the thread
     // was prepared above.
-    let status = unsafe { enter(activation, thread, entry, entry.stack_top, values) };
+    let status = unsafe { enter_keyed(activation, thread, entry, entry.stack_top, values) };
     limited.end();
     // The way out has made the record idle.
     activation.guest_fp.store(outer_fp, Ordering::Relaxed);
@@ -210,7 +249,7 @@ unsafe fn invoke_nested(
     activation.begin_nested(outer_fp);
     // SAFETY: the caller vouches for `entry` and `values`; the thread is prepared; the stack was
     // chosen below the frames that wait.
-    let status = unsafe { enter(activation, thread, entry, stack_top, values) };
+    let status = unsafe { enter_keyed(activation, thread, entry, stack_top, values) };
     // The way out has made the record idle: no guest code runs, so nobody minds the moment.
     activation.host_sp.set(host_sp);
     activation.guest_fp.store(outer_fp, Ordering::Relaxed);
@@ -353,7 +392,7 @@ fn run(
             return Err(error);
         }
     };
-    let status = go(thread);
+    let status = with_key(activation, thread, || go(thread));
     let must_stop = activation.must_stop();
     let SliceUsed(slice_used) = limited.end();
     activation.set_resumable(false);

@@ -44,7 +44,7 @@ impl Global {
             .expect("boxes are not null")
             .cast::<u64>();
         cell.as_ptr().expose_provenance();
-        core.globals.push(place);
+        core.rare_mut().globals.push(place);
         Ok(Global {
             store: core.id,
             cell,

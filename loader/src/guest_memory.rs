@@ -11,13 +11,16 @@ use std::ops::{Deref, Range};
 
 use precast_abi::instance::MemoryDef;
 
-use crate::window::Window;
+use crate::window::{Readers, Window};
 
 /// The memory of a guest, borrowed from its store.
 ///
 /// It reads as a slice of bytes. What is to be written is asked for by its range: where the guest
 /// comes from a pool, the pages in it, and only those, are restored when the guest is done.
 /// [`GuestMemory::all_mut`] asks for all of it, which makes restoring such a guest cost more.
+///
+/// Slices of it may be used by other threads, too, unless it comes from one of the functions that
+/// are named `local_`.
 pub struct GuestMemory<'a> {
     start: *mut u8,
     len: usize,
@@ -29,16 +32,25 @@ impl<'a> GuestMemory<'a> {
     /// # Safety
     ///
     /// `def` must be the definition of a memory of a store that is borrowed exclusively for `'a`,
-    /// and `window` that of the slot it lies in, if that has one; else null.
+    /// and `window` that of the slot it lies in, if that has one; else null. `None` where the system
+    /// refuses to make it accessible `to` whom it is for.
     #[inline]
-    pub(crate) unsafe fn new(def: MemoryDef, window: *const Window) -> GuestMemory<'a> {
-        GuestMemory {
+    pub(crate) unsafe fn new(
+        def: MemoryDef,
+        window: *const Window,
+        to: Readers,
+    ) -> Option<GuestMemory<'a>> {
+        // SAFETY: the caller's promise; windows live as long as their store.
+        let window = unsafe { window.as_ref() };
+        if window.is_some_and(|window| !window.make_readable(to)) {
+            return None;
+        }
+        Some(GuestMemory {
             start: std::ptr::with_exposed_provenance_mut(def.base as usize),
             len: def.len as usize,
-            // SAFETY: the caller's promise; windows live as long as their store.
-            window: unsafe { window.as_ref() },
+            window,
             borrow: PhantomData,
-        }
+        })
     }
 
     /// A buffer of the host's, for trying functions that take a guest's memory without a guest.

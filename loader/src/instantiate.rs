@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use precast_abi::instance::{
     FuncRef, GUARD_RESERVATION, GUARD_TAIL, ImportedFunc, InstanceHeader, MemoryDef, TableDef,
@@ -34,6 +34,9 @@ use crate::table::{Storage, TableEntity, element_size};
 use crate::types::TypeId;
 use crate::window::Window;
 
+/// Records of functions, by their numbers.
+type Extra = Mutex<HashMap<u32, Box<FuncRef>>>;
+
 /// What the store keeps of an instance.
 #[derive(Debug)]
 pub(crate) struct InstanceData {
@@ -50,8 +53,9 @@ pub(crate) struct InstanceData {
     pub(crate) functions: Box<[Func]>,
     /// Host functions made for its imports.
     _hosts: Fixed<HostBox>,
-    /// Records of functions that generated code has no record for, made when the host asks.
-    extra: Mutex<HashMap<u32, Box<FuncRef>>>,
+    /// Records of functions that generated code has no record for, made when the host asks. Boxed:
+    /// most instances have none, and there may be very many instances.
+    extra: OnceLock<Box<Extra>>,
 }
 
 impl std::fmt::Debug for HostBox {
@@ -176,7 +180,7 @@ pub(crate) fn build(
         tables: tables.into(),
         functions: imports.functions.into(),
         _hosts: imports.hosts,
-        extra: Mutex::default(),
+        extra: OnceLock::new(),
     });
     Ok((index, entry))
 }
@@ -308,7 +312,13 @@ fn fill(
     let memory0 = memories
         .first()
         .map(|&memory| core.memories[memory as usize].def);
-    place_hosts(index, memory0, slot.region.window, &mut imports);
+    let window = match memories.first() {
+        Some(&memory) if header.imported_memories > 0 => {
+            core.window_of(&core.memories[memory as usize])
+        }
+        _ => slot.region.window,
+    };
+    place_hosts(index, memory0, window, &mut imports);
     write_imports(core, metadata, slot, &imports)?;
     let tables = make_tables(core, module, slot, &imports)?;
     for run in 0..header.image_runs.len {
@@ -669,7 +679,8 @@ impl InstanceData {
     /// Address of the record of a function that generated code never refers to.
     fn extra_record(&self, index: u32, text_offset: u32, type_index: u32) -> Result<usize, Error> {
         let type_id = self.module.type_ids()?[type_index as usize];
-        let mut extra = self.extra.lock().unwrap_or_else(PoisonError::into_inner);
+        let extra = self.extra.get_or_init(Box::default);
+        let mut extra = extra.lock().unwrap_or_else(PoisonError::into_inner);
         let record = extra.entry(index).or_insert_with(|| {
             let site = FuncRefSite {
                 function: index,

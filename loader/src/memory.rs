@@ -6,17 +6,23 @@
 //! as long as the store; they are used only through a borrow of the store, while no guest runs.
 #![allow(unsafe_code, reason = "linear memory is shared with generated code")]
 
+use std::io;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use precast_abi::instance::MemoryDef;
 use precast_abi::object::MemoryRecord;
 
+use crate::activation::Activation;
 use crate::error::{Error, SystemError, UseError};
 use crate::guest_memory::GuestMemory;
+use crate::instantiate::InstanceData;
+use crate::slot::Slot;
 use crate::store::{AsStore, AsStoreMut, StoreCore};
 use crate::sys::{self, Access, Reservation};
 use crate::types::MemoryType;
+use crate::window::{Readers, Window};
 
 /// A linear memory, in some store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,23 +184,61 @@ impl StoreCore {
         Some(old)
     }
 
+    /// The window of the slot that the memory lies in, if that is a pool's; else null.
+    pub(crate) fn window_of(&self, memory: &MemoryEntity) -> *const Window {
+        match &memory.home {
+            Home::Slot { instance, .. } => self.instances[*instance as usize].slot.region.window,
+            Home::Own(_) => std::ptr::null(),
+        }
+    }
+
     /// Makes the bytes of a memory from `old` to `new` accessible.
-    fn commit_memory(&self, index: u32, old: usize, new: usize) -> std::io::Result<()> {
+    fn commit_memory(&self, index: u32, old: usize, new: usize) -> io::Result<()> {
         let page = sys::page_size();
         let (from, to) = (old.next_multiple_of(page), new.next_multiple_of(page));
         if from >= to || new as u64 <= self.memories[index as usize].committed {
             return Ok(());
         }
-        let (reservation, offset, guarded) = match &self.memories[index as usize].home {
-            Home::Own(reservation) => (reservation, 0, 0),
-            Home::Slot { instance, offset } => {
-                let instance = &self.instances[*instance as usize];
-                let base = instance.slot.base();
-                let window = instance.window.as_ref();
-                let guarded = window.map_or(0, |window| window.guarded().saturating_sub(base));
-                (&instance.slot.reservation, *offset, guarded)
+        match &self.memories[index as usize].home {
+            // SAFETY: access is only added.
+            Home::Own(reservation) => unsafe { reservation.protect(from..to, Access::ReadWrite) },
+            Home::Slot { instance, .. } => {
+                self.instances[*instance as usize].commit(&self.activation, from, to)
             }
+        }
+    }
+}
+
+impl InstanceData {
+    /// Makes bytes `from..to` of its memory accessible, which are not: whole pages.
+    fn commit(&self, activation: &Activation, from: usize, to: usize) -> io::Result<()> {
+        let base = self.slot.base();
+        let Some(window) = self.window.as_deref() else {
+            return self.commit_plainly(from..to, 0);
         };
+        let past_key = window.keyed().saturating_sub(base);
+        if past_key <= from {
+            return self.commit_plainly(from..to, window.guarded().saturating_sub(base));
+        }
+        if to < past_key || window.is_key_off() {
+            self.remove_key(activation, window)?;
+            return self.commit_plainly(from..to, window.guarded().saturating_sub(base));
+        }
+        if past_key < to {
+            self.commit_plainly(past_key..to, window.guarded().saturating_sub(base))?;
+        }
+        activation.open_key(window);
+        Ok(())
+    }
+
+    /// The same, up to `guarded` by taking away guards.
+    fn commit_plainly(&self, range: Range<usize>, guarded: usize) -> io::Result<()> {
+        let (from, to) = (range.start, range.end);
+        let Slot {
+            reservation,
+            base_offset: offset,
+            ..
+        } = &self.slot;
         let middle = guarded.clamp(from, to);
         if from < middle {
             reservation.unguard(offset + from..offset + middle)?;
@@ -203,6 +247,21 @@ impl StoreCore {
             // SAFETY: access is only added.
             unsafe { reservation.protect(offset + middle..offset + to, Access::ReadWrite)? };
         }
+        Ok(())
+    }
+
+    /// Makes keyed pages guarded ones. What is in them is lost.
+    pub(crate) fn remove_key(&self, activation: &Activation, window: &Window) -> io::Result<()> {
+        let start = self.slot.region.start;
+        let keyed = window.first_grown()..window.keyed();
+        // SAFETY: pages of the slot, to which no one refers: they are no part of the memory, or the
+        // slot is being restored.
+        unsafe { (self.slot.reservation).guard(keyed.start - start..keyed.end - start)? };
+        window.set_guarded(window.guarded().max(keyed.end));
+        if !window.remove_key() {
+            return Err(io::Error::last_os_error());
+        }
+        activation.clear_keyed();
         Ok(())
     }
 }
@@ -299,7 +358,14 @@ impl Memory {
     ///
     /// If it belongs to another store.
     pub fn data<'a, S: AsStore>(&self, store: &'a S) -> Result<&'a [u8], Error> {
-        let (start, len) = self.entity(store.as_store().into_core())?.raw();
+        let core = store.as_store().into_core();
+        let entity = self.entity(core)?;
+        // SAFETY: a pooled slot's window lives as long as the store.
+        let window = unsafe { core.window_of(entity).as_ref() };
+        if window.is_some_and(|window| !window.make_readable(Readers::Anywhere)) {
+            return Err(cannot_access());
+        }
+        let (start, len) = entity.raw();
         // SAFETY: memory up to its length is mapped as long as the store lives; the borrow keeps
         // guests from running and other handles from writing.
         Ok(unsafe { std::slice::from_raw_parts(start, len) })
@@ -328,7 +394,7 @@ impl Memory {
     ) -> Result<(&'a mut [u8], &'a mut S::Data), Error> {
         let store = store.as_store_mut();
         let memory = self.writable(store.core())?;
-        let bytes = memory.all_mut().ok_or_else(cannot_write)?;
+        let bytes = memory.all_mut().ok_or_else(cannot_access)?;
         Ok((bytes, store.into_data_mut()))
     }
 
@@ -341,25 +407,22 @@ impl Memory {
     pub fn slice_mut<'a, S: AsStoreMut>(
         &self,
         store: &'a mut S,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
     ) -> Result<&'a mut [u8], Error> {
         let store = store.as_store_mut();
         let memory = self.writable(store.core())?;
         if range.start > range.end || range.end > memory.len() {
             return Err(UseError::OutOfBounds.into());
         }
-        memory.into_slice_mut(range).ok_or_else(cannot_write)
+        memory.into_slice_mut(range).ok_or_else(cannot_access)
     }
 
     /// The memory, for the lifetime of the exclusive borrow of the store that `core` is part of.
     fn writable<'a>(&self, core: &StoreCore) -> Result<GuestMemory<'a>, Error> {
         let entity = self.entity(core)?;
-        let window = match &entity.home {
-            Home::Slot { instance, .. } => core.instances[*instance as usize].slot.region.window,
-            Home::Own(_) => std::ptr::null(),
-        };
         // SAFETY: the callers have the store exclusively for `'a`.
-        Ok(unsafe { GuestMemory::new(entity.def(), window) })
+        unsafe { GuestMemory::new(entity.def(), core.window_of(entity), Readers::Anywhere) }
+            .ok_or_else(cannot_access)
     }
 
     /// Copies bytes from `offset` into `buffer`.
@@ -393,16 +456,16 @@ impl Memory {
     }
 }
 
-/// The system refused to make pages writable.
-fn cannot_write() -> Error {
+/// The system refused to make pages accessible.
+fn cannot_access() -> Error {
     Error::System(SystemError {
-        what: "make writable",
+        what: "make accessible",
         bytes: 0,
-        source: Some(std::io::Error::last_os_error()),
+        source: Some(io::Error::last_os_error()),
     })
 }
 
-fn range(offset: u64, len: usize, size: usize) -> Result<std::ops::Range<usize>, UseError> {
+fn range(offset: u64, len: usize, size: usize) -> Result<Range<usize>, UseError> {
     let start = usize::try_from(offset).map_err(|_| UseError::OutOfBounds)?;
     let end = start
         .checked_add(len)

@@ -12,7 +12,7 @@
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::sync::Once;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use precast_abi::trap::TrapCode;
 
@@ -31,11 +31,13 @@ const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, lib
 const MAPERR: libc::c_int = 1;
 /// What is mapped there may not be accessed so.
 const ACCERR: libc::c_int = 2;
+/// What is mapped there is behind a protection key that the thread has no right to.
+const PKUERR: libc::c_int = 4;
 
 /// Explicit checks of bounds send bad accesses to an address below this.
 const NULL_PAGE: usize = 4096;
 
-type Handler = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+type Handler = unsafe extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
 
 /// What was installed before us.
 struct Previous(UnsafeCell<[MaybeUninit<libc::sigaction>; FAULTS.len() + 1]>);
@@ -45,29 +47,32 @@ unsafe impl Sync for Previous {}
 
 static PREVIOUS: Previous = Previous(UnsafeCell::new([const { MaybeUninit::uninit() }; 5]));
 
+/// Whether a handler that wanted one signal only has had it.
+static USED: [AtomicBool; FAULTS.len() + 1] = [const { AtomicBool::new(false) }; 5];
+
 /// Installs the handlers, once.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        sys::keys::detect_once();
         for (slot, &signal) in FAULTS.iter().enumerate() {
-            install_one(slot, signal, on_fault);
+            // Blocks nothing, so that leaving it needs no system call.
+            install_one(slot, signal, arch::precast_fault, libc::SA_NODEFER);
         }
-        install_one(FAULTS.len(), sys::INTERRUPT, on_interrupt);
+        install_one(FAULTS.len(), sys::INTERRUPT, on_interrupt, 0);
         // SAFETY: the function is fit for a child that has only this thread.
         unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
     });
 }
 
-fn install_one(slot: usize, signal: libc::c_int, handler: Handler) {
+fn install_one(slot: usize, signal: libc::c_int, handler: Handler, flags: libc::c_int) {
     // SAFETY: plain data, filled in below.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART | flags;
     // SAFETY: the protocol of the C library; `PREVIOUS` is filled before the handler is in place.
     unsafe {
         libc::sigemptyset(&mut action.sa_mask);
-        // The handler must not be interrupted by a request to leave the guest it is leaving.
-        libc::sigaddset(&mut action.sa_mask, sys::INTERRUPT);
         let previous = (*PREVIOUS.0.get())[slot].as_mut_ptr();
         libc::sigaction(signal, std::ptr::null(), previous);
         libc::sigaction(signal, &action, std::ptr::null_mut());
@@ -90,11 +95,33 @@ enum Verdict {
     NotOurs,
 }
 
-extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mut libc::c_void) {
+/// Who has called a handler of ours.
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "assembly makes these")]
+pub(crate) enum By {
+    /// A handler of somebody else's, whose mask is in force.
+    Handler = 0,
+    /// The kernel, which has blocked nothing.
+    Kernel = 1,
+}
+
+/// A request to leave the guest may come at any point in here: it finds that the interrupted code is no
+/// guest's, and is sent again.
+///
+/// # Safety
+///
+/// As a signal handler's; called by way of `precast_fault`.
+pub(crate) unsafe extern "C" fn on_fault(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    raw: *mut libc::c_void,
+    by: By,
+) {
     // SAFETY: the kernel's arguments of a handler that is running.
     let (mut context, info_ref) = unsafe { (Context::from_raw(raw), &*info) };
     match classify(signal, info_ref, &context) {
-        Verdict::Trap(activation, code) => leave_at_once(&mut context, activation, code),
+        Verdict::Trap(activation, code) => leave_at_once(&mut context, activation, code, by),
         Verdict::Resume => {}
         Verdict::Escape { address } => {
             report_escape(signal, context.pc(), address);
@@ -155,7 +182,7 @@ fn segv_trap(
     address: usize,
     si_code: libc::c_int,
 ) -> Option<TrapCode> {
-    if ![MAPERR, ACCERR].contains(&si_code) {
+    if ![MAPERR, ACCERR, PKUERR].contains(&si_code) {
         return None;
     }
     if let Some(region) = activation.region_of(address) {
@@ -186,16 +213,27 @@ fn leave(context: &mut Context<'_>, activation: *const Activation, code: TrapCod
 
 /// Leaves the guest, and this handler with it: as [`leave`] and returning to the kernel, which would
 /// restore registers that nobody needs any more.
-fn leave_at_once(context: &mut Context<'_>, activation: *const Activation, code: TrapCode) -> ! {
+fn leave_at_once(
+    context: &mut Context<'_>,
+    activation: *const Activation,
+    code: TrapCode,
+    by: By,
+) -> ! {
     land(context, activation, code);
-    // SAFETY: the mask that the kernel will have no occasion to restore. What was interrupted is guest
+    // SAFETY: the mask, and the rights to protection keys, that the kernel will have no occasion to
+    // restore. What was interrupted is guest
     // code of the activation, or a crossing of it, on this thread; nothing here is to be dropped.
     unsafe {
-        libc::pthread_sigmask(
-            libc::SIG_SETMASK,
-            context.signal_mask(),
-            std::ptr::null_mut(),
-        );
+        if by == By::Handler {
+            libc::pthread_sigmask(
+                libc::SIG_SETMASK,
+                context.signal_mask(),
+                std::ptr::null_mut(),
+            );
+        }
+        if let Some(rights) = context.rights() {
+            sys::keys::set_all_rights(rights);
+        }
         arch::leave(activation)
     }
 }
@@ -293,8 +331,17 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mut libc::c_vo
     // SAFETY: `install` filled the slot before this handler could run.
     let previous = unsafe { (*PREVIOUS.0.get())[slot].assume_init_ref() };
     // SAFETY: the caller's arguments are the kernel's.
-    let sent = unsafe { (*info).si_code } <= 0;
-    match previous.sa_sigaction {
+    let (sent, context) = unsafe { ((*info).si_code <= 0, Context::from_raw(raw)) };
+    let is_for_once = previous.sa_flags & libc::SA_RESETHAND != 0;
+    let was_used = is_for_once && USED[slot].swap(true, Ordering::Relaxed);
+    let handler = match was_used {
+        true => libc::SIG_DFL,
+        false => previous.sa_sigaction,
+    };
+    if ![libc::SIG_DFL, libc::SIG_IGN].contains(&handler) {
+        block_as_asked(signal, previous, &context);
+    }
+    match handler {
         libc::SIG_DFL | libc::SIG_IGN if signal == sys::INTERRUPT => {}
         libc::SIG_IGN if sent => {}
         libc::SIG_DFL if sent => {
@@ -305,15 +352,42 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mut libc::c_vo
         // The instruction will fault again, and then the system's default applies.
         libc::SIG_DFL | libc::SIG_IGN => die(signal),
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-            // SAFETY: whoever installed it said that it takes these three arguments.
-            let handler: Handler = unsafe { std::mem::transmute(handler) };
-            handler(signal, info, raw);
+            // SAFETY: whoever installed it said that it takes these three arguments, which are the
+            // kernel's.
+            unsafe {
+                let handler: Handler = std::mem::transmute(handler);
+                handler(signal, info, raw);
+            }
         }
         handler => {
             // SAFETY: whoever installed it said that it takes the signal alone.
             let handler: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(handler) };
             handler(signal);
         }
+    }
+}
+
+/// Blocks the signals that the kernel would have blocked for the handler that was there before: those
+/// that were, its mask, and the signal itself unless it wants that. The kernel gives the thread its
+/// mask back when our handler returns.
+///
+/// What cannot be as asked for: which stack it runs on, and whether system calls are started again.
+fn block_as_asked(signal: libc::c_int, previous: &libc::sigaction, context: &Context<'_>) {
+    // SAFETY: sets of signals of the kernel's and of `install`'s; the former is 64 bits long, as is
+    // all that the kernel looks at of a set.
+    unsafe {
+        let interrupted = context.signal_mask().cast::<u64>().read();
+        let wanted = (&raw const previous.sa_mask).cast::<u64>().read();
+        let itself = match previous.sa_flags & libc::SA_NODEFER {
+            0 => 1 << (signal - 1),
+            _ => 0,
+        };
+        let mut mask: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut mask);
+        (&raw mut mask)
+            .cast::<u64>()
+            .write(interrupted | wanted | itself);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &mask, std::ptr::null_mut());
     }
 }
 

@@ -91,6 +91,13 @@ pub struct StoreCore {
     pub(crate) instances: Vec<InstanceData>,
     pub(crate) memories: Vec<MemoryEntity>,
     pub(crate) tables: Vec<TableEntity>,
+    /// Boxed: there may be very many stores.
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What few stores have.
+#[derive(Default)]
+pub(crate) struct Rare {
     /// Globals of the host's own.
     pub(crate) globals: Fixed<std::cell::UnsafeCell<Cell>>,
     /// Functions of the host's own that belong to no instance.
@@ -234,11 +241,7 @@ impl StoreCore {
             instances: Vec::new(),
             memories: Vec::new(),
             tables: Vec::new(),
-            globals: Vec::new(),
-            host_funcs: Vec::new(),
-            externs: Vec::new(),
-            kept: Vec::new(),
-            without_stub: Vec::new(),
+            rare: None,
         }
     }
 
@@ -266,9 +269,15 @@ impl StoreCore {
         }
     }
 
+    /// What few stores have: this one does.
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
     pub(crate) fn new_extern(&mut self, value: Box<dyn Any + Send + Sync>) -> ExternRef {
-        let index = u32::try_from(self.externs.len()).expect("fewer than 2^32 externrefs");
-        self.externs.push(value);
+        let externs = &mut self.rare_mut().externs;
+        let index = u32::try_from(externs.len()).expect("fewer than 2^32 externrefs");
+        externs.push(value);
         ExternRef {
             store: self.id,
             index,

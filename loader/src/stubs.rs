@@ -66,10 +66,12 @@ impl StoreCore {
             NONE,
         );
         if stub.is_none() && !ty.fits_registers() {
-            self.without_stub.push((ty.id(), host.identity()));
+            self.rare_mut()
+                .without_stub
+                .push((ty.id(), host.identity()));
         }
         let func = Func::from_record(self.id, host.identity());
-        self.host_funcs.push(host);
+        self.rare_mut().host_funcs.push(host);
         func
     }
 
@@ -77,7 +79,10 @@ impl StoreCore {
     ///
     /// No guest can have called them: one that knows the type would have brought the stub.
     pub(crate) fn adopt_stubs(&mut self, module: &Module) -> Result<(), Error> {
-        let mut waiting = std::mem::take(&mut self.without_stub);
+        let Some(rare) = &mut self.rare else {
+            return Ok(());
+        };
+        let mut waiting = std::mem::take(&mut rare.without_stub);
         let before = waiting.len();
         let mut result = Ok(());
         waiting.retain(|&(ty, record)| match host_stub(module, ty) {
@@ -93,9 +98,9 @@ impl StoreCore {
         });
         if waiting.len() < before {
             // The stubs are needed even if instantiation fails.
-            self.kept.push(module.clone());
+            self.rare_mut().kept.push(module.clone());
         }
-        self.without_stub = waiting;
+        self.rare_mut().without_stub = waiting;
         result
     }
 

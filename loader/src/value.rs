@@ -208,7 +208,8 @@ impl ExternRef {
     pub fn data<'a, S: AsStore>(&self, store: &'a S) -> Result<&'a (dyn Any + Send + Sync), Error> {
         let core = store.as_store().into_core();
         core.check(self.store)?;
-        Ok(&*core.externs[self.index as usize])
+        let rare = core.rare.as_ref().expect("it has made this reference");
+        Ok(&*rare.externs[self.index as usize])
     }
 
     /// What the guest holds: never 0.

@@ -12,6 +12,21 @@
 //! system for anything. A write elsewhere faults; the signal handler makes the page writable, and
 //! the guest goes on. Where that happens too often, the slot is opened again.
 //!
+//! What a memory grows by is no part of the window, and inaccessible until it does: given back and
+//! guarded, which costs system calls each time. Where a guest grows its memory to the same length
+//! again and again, and the CPU has protection keys, these pages are *keyed* instead:
+//!
+//! ```text
+//!   base       base + first length       keyed
+//!   | window                | window, behind the key of pools | guarded or nothing |
+//! ```
+//!
+//! They stay what they are, and are restored as those before them, but a thread has no right to them
+//! unless it runs the guest of a store whose memory has grown over all of them. That right is in
+//! a register of the thread: each entry of a store with keyed pages sets it to what the store's
+//! state says and puts back what it was (`crate::entry`), and growing sets it. Nothing but the
+//! exactness of bounds rests on it: what a guest wrote there is restored whoever wrote it.
+//!
 //! # Safety
 //!
 //! This file holds unsafe code: it changes the access of pages of the slot and writes to them. The
@@ -21,7 +36,10 @@
 #![allow(unsafe_code, reason = "pages of a slot are protected and restored")]
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
 
 use crate::slot;
 use crate::sys::{self, Access};
@@ -31,6 +49,22 @@ pub(crate) const MAX_RANGES: usize = 4;
 /// Most pages of memory, and of stack, that a narrow window holds: restoring more costs more than
 /// finding out what was written.
 pub(crate) const MAX_PAGES: usize = 64;
+
+/// Keyed pages are behind their key.
+const ON: u8 = 0;
+/// Some of them may not be.
+const PARTLY: u8 = 1;
+/// None of them is.
+const OFF: u8 = 2;
+
+/// Who is to read a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// The calling thread, and the system calls that it makes.
+    Here,
+    /// Any thread.
+    Anywhere,
+}
 
 /// See the file's documentation.
 #[derive(Debug)]
@@ -49,6 +83,13 @@ pub(crate) struct Window {
     /// From there up to here pages that memory does not have now are guarded, not unmapped: cheaper to
     /// get back.
     guarded: AtomicUsize,
+    /// First byte past the keyed pages; 0 where there are none.
+    keyed: AtomicUsize,
+    /// Whether the memory has grown over them.
+    is_key_open: AtomicBool,
+    /// Whether their key was taken off, for the time until the slot is restored: [`ON`], [`PARTLY`] or
+    /// [`OFF`].
+    key: AtomicU8,
     is_narrow: AtomicBool,
     /// Whether it is wider than when the segments to restore were worked out.
     is_wider: AtomicBool,
@@ -82,6 +123,9 @@ impl Window {
             committed,
             grown,
             guarded: AtomicUsize::new(grown),
+            keyed: AtomicUsize::new(0),
+            is_key_open: AtomicBool::new(false),
+            key: AtomicU8::new(ON),
             is_narrow: AtomicBool::new(false),
             is_wider: AtomicBool::new(false),
             low: AtomicUsize::new(stack),
@@ -136,10 +180,130 @@ impl Window {
         self.base + len.max(self.committed).next_multiple_of(self.page)
     }
 
+    /// See the field `grown`.
+    pub(crate) fn first_grown(&self) -> usize {
+        self.grown
+    }
+
+    /// First byte that is no part of the window whatever the length of the memory.
+    fn limit(&self) -> usize {
+        self.grown.max(self.keyed())
+    }
+
+    /// First byte past the pages of the window.
+    fn window_end(&self) -> usize {
+        self.end().min(self.grown).max(self.keyed())
+    }
+
+    /// See the field.
+    #[inline]
+    pub(crate) fn keyed(&self) -> usize {
+        self.keyed.load(Relaxed)
+    }
+
+    /// Whether a thread that runs the guest has the right to keyed pages.
+    #[inline]
+    pub(crate) fn is_key_open(&self) -> bool {
+        self.is_key_open.load(Relaxed)
+    }
+
+    /// Whether there are keyed pages whose key was taken off, at least in part.
+    pub(crate) fn is_key_off(&self) -> bool {
+        self.key.load(Acquire) != ON
+    }
+
+    /// The memory has grown over all keyed pages, or not any more. The right of the thread that runs
+    /// the guest is the caller's concern.
+    pub(crate) fn set_key_open(&self, open: bool) {
+        self.is_key_open.store(open, Relaxed);
+    }
+
+    /// Makes what was accessible because the memory has grown, up to `end`, keyed: `ranges` are the
+    /// window's from now on, within the memory up to there. They are writable, and all other pages
+    /// only readable. `false` where the system refuses: then the slot is of no use any more.
+    pub(crate) fn add_key(&self, end: usize, ranges: &[Range<usize>]) -> bool {
+        let all = self.grown..end;
+        // SAFETY: pages of the slot, whose guest does not run and to which nobody refers.
+        if !unsafe { sys::keys::protect_keyed(all, Access::Read, true) } {
+            return false;
+        }
+        self.keyed.store(end, Relaxed);
+        let low = self.low();
+        ranges.iter().all(|range| {
+            // SAFETY: see above; access is only added.
+            unsafe { sys::protect_pages(range.clone(), Access::ReadWrite) }
+        }) && self.narrow(low, ranges)
+    }
+
+    /// Makes keyed pages accessible as those are that memory has just grown by. `false` where the
+    /// system refuses: then it is to be tried again before the guest runs with a memory that has
+    /// grown.
+    pub(crate) fn remove_key(&self) -> bool {
+        let keyed = self.grown..self.keyed();
+        self.key.store(PARTLY, Release);
+        // SAFETY: pages of the slot; access is only added.
+        if !unsafe { sys::keys::protect_keyed(keyed, Access::ReadWrite, false) } {
+            return false;
+        }
+        self.keyed.store(0, Relaxed);
+        self.is_key_open.store(false, Relaxed);
+        self.key.store(ON, Release);
+        let count = self.count.load(Relaxed).min(MAX_RANGES);
+        let within = |range: &Range<usize>| range.start < self.grown;
+        self.count
+            .store(self.ranges().take_while(within).count(), Relaxed);
+        for (_, end) in &self.ranges[..count] {
+            end.store(end.load(Relaxed).min(self.grown), Relaxed);
+        }
+        self.is_wider.store(true, Relaxed);
+        true
+    }
+
+    /// Makes all of the memory readable to those: if need be, by taking the key off for the time until
+    /// the slot is restored. `false` where the system refuses.
+    #[inline]
+    pub(crate) fn make_readable(&self, to: Readers) -> bool {
+        !self.is_key_open()
+            || self.key.load(Acquire) == OFF
+            || (to == Readers::Here && sys::keys::is_open())
+            || self.take_key_off()
+    }
+
+    /// May be called on several threads at a time, as long as no guest runs.
+    #[cold]
+    fn take_key_off(&self) -> bool {
+        let (mut at, end) = (self.grown, self.keyed());
+        let mut done = true;
+        // Unless another thread has done it: whoever has is not to find it undone.
+        let _ = self.key.compare_exchange(ON, PARTLY, AcqRel, Acquire);
+        for range in self.ranges() {
+            if range.end <= at {
+                continue;
+            }
+            let (start, range_end) = (range.start.max(at), range.end);
+            // SAFETY: pages of the slot, which keep the access that they have.
+            done &= unsafe { sys::keys::protect_keyed(at..start, Access::Read, false) };
+            let inside = start..range_end;
+            // SAFETY: see above.
+            done &= unsafe { sys::keys::protect_keyed(inside, Access::ReadWrite, false) };
+            at = range_end;
+        }
+        let access = match self.is_narrow() {
+            true => Access::Read,
+            false => Access::ReadWrite,
+        };
+        // SAFETY: see above.
+        done &= unsafe { sys::keys::protect_keyed(at..end, access, false) };
+        if done {
+            self.key.store(OFF, Release);
+        }
+        done
+    }
+
     /// Makes `len` bytes at `start` writable, where they lie in the memory.
     #[inline]
     pub(crate) fn make_writable(&self, start: usize, len: usize) -> bool {
-        if !self.is_narrow() || len == 0 || start >= self.grown {
+        if !self.is_narrow() || len == 0 || start >= self.limit() {
             return true;
         }
         let inside = |range: Range<usize>| range.start <= start && start + len <= range.end;
@@ -148,7 +312,7 @@ impl Window {
 
     #[cold]
     fn make_writable_slowly(&self, start: usize, len: usize) -> bool {
-        let end = (start + len).min(self.grown);
+        let end = (start + len).min(self.limit());
         let mut at = start & !(self.page - 1);
         while at < end && self.is_narrow() {
             let known = self.ranges().find(|range| range.contains(&at));
@@ -209,7 +373,7 @@ impl Window {
         let mut end = at
             .saturating_add(pages * self.page)
             .min(memory_end)
-            .min(self.grown);
+            .min(self.limit());
         let mut total = 0;
         let count = self.count.load(Relaxed);
         let mut position = count;
@@ -276,8 +440,10 @@ impl Window {
             return true;
         }
         // SAFETY: pages of the slot; access is only added. The neighbours have it already, so that
-        // mappings only become fewer.
-        let opened = unsafe { sys::protect_pages(self.stack..self.end(), Access::ReadWrite) };
+        // mappings only become fewer. Keyed pages stay behind their key.
+        let end = self.end().max(self.keyed());
+        // SAFETY: see above.
+        let opened = unsafe { sys::protect_pages(self.stack..end, Access::ReadWrite) };
         if opened {
             self.is_narrow.store(false, Relaxed);
             self.low.store(self.stack, Relaxed);
@@ -291,7 +457,7 @@ impl Window {
     /// the window may be anything and must be opened.
     pub(crate) fn narrow(&self, low: usize, ranges: &[Range<usize>]) -> bool {
         let mut at = self.base;
-        let end = self.end();
+        let end = self.window_end();
         let low = low.clamp(self.stack, self.stack_end);
         // From here on a failure leaves pages that are less accessible than `open` says.
         self.is_narrow.store(true, Relaxed);

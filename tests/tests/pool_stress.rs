@@ -39,9 +39,12 @@ const GUEST: &str = r#"(module
     (i32.and
       (i64.eq (global.get $secret) (local.get $tenant))
       (i64.eq (i64.load (i32.shl (local.get $page) (i32.const 12))) (local.get $tenant))))
+  ;; What is there that it grows by; leaves something there.
   (func (export "grow") (result i32)
-    (memory.grow (i32.const 1))
+    (drop (memory.grow (i32.const 1)))
+    (i32.load8_u (i32.const 140000))
     (i32.store8 (i32.const 140000) (i32.const 9)))
+  (func (export "beyond") (result i32) (i32.load8_u (i32.const 140000)))
   (func (export "trap") (unreachable))
   (func $deep (export "deep") (param i32) (result i32)
     (if (result i32) (local.get 0)
@@ -59,6 +62,7 @@ struct Functions {
     use_page: TemplateFunc<(u64, u32), i32>,
     again: TemplateFunc<(u64, u32), i32>,
     grow: TemplateFunc<(), i32>,
+    beyond: TemplateFunc<(), i32>,
     trap: TemplateFunc<(), ()>,
     deep: TemplateFunc<i32, i32>,
     spin: TemplateFunc<(), ()>,
@@ -83,6 +87,7 @@ impl Functions {
             use_page: template.func("use").unwrap(),
             again: template.func("again").unwrap(),
             grow: template.func("grow").unwrap(),
+            beyond: template.func("beyond").unwrap(),
             trap: template.func("trap").unwrap(),
             deep: template.func("deep").unwrap(),
             spin: template.func("spin").unwrap(),
@@ -145,6 +150,13 @@ fn live_at_random(
                 };
                 let found = f.use_page.call(&mut sandbox, (tenant, page)).unwrap();
                 assert_eq!(found, 0, "tenant {tenant} found something in page {page}");
+                if random.below(16) == 0 {
+                    trap(f.beyond.call(&mut sandbox, ()));
+                }
+                // Most grow alike, so that what they grow by is kept behind a key.
+                if !tenant.is_multiple_of(4) {
+                    assert_eq!(f.grow.call(&mut sandbox, ()).unwrap(), 0);
+                }
                 live.push(Live { sandbox, page });
             }
             45..75 if !live.is_empty() => drop(live.swap_remove(pick)),

@@ -160,6 +160,54 @@ fn urgent_signals_of_the_host() {
     std::process::exit(7);
 }
 
+/// Whether SIGUSR1, SIGUSR2 and SIGURG are blocked on this thread.
+fn blocked() -> [bool; 3] {
+    // SAFETY: asks for the thread's mask.
+    unsafe {
+        let mut mask: libc::sigset_t = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut mask);
+        [libc::SIGUSR1, libc::SIGUSR2, libc::SIGURG]
+            .map(|signal| libc::sigismember(&mask, signal) == 1)
+    }
+}
+
+extern "C" fn note_what_is_blocked(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    let bits = blocked().map(usize::from);
+    URGENT.store(
+        1000 + bits[0] * 100 + bits[1] * 10 + bits[2],
+        Ordering::SeqCst,
+    );
+}
+
+/// A handler that was there before finds blocked what it asked for, and nothing else, and is called
+/// once if it wants that.
+fn masks_and_flags_of_a_handler() {
+    install(libc::SIGURG, note_what_is_blocked);
+    // SAFETY: the protocol of the C library.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = note_what_is_blocked as *const () as usize;
+        action.sa_flags =
+            libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESETHAND;
+        libc::sigaddset(&mut action.sa_mask, libc::SIGUSR2);
+        assert_eq!(
+            libc::sigaction(libc::SIGURG, &action, std::ptr::null_mut()),
+            0
+        );
+    }
+    stop_a_guest();
+    assert_eq!(URGENT.load(Ordering::SeqCst), 0);
+    // SAFETY: sends a signal to this thread.
+    unsafe { libc::raise(libc::SIGURG) };
+    assert_eq!(URGENT.swap(0, Ordering::SeqCst), 1010);
+    assert_eq!(blocked(), [false; 3], "it has its mask again");
+    // SAFETY: sends a signal to this thread.
+    unsafe { libc::raise(libc::SIGURG) };
+    assert_eq!(URGENT.load(Ordering::SeqCst), 0, "it wanted one only");
+    stop_a_guest();
+    std::process::exit(7);
+}
+
 fn stop_a_guest() {
     let mut store = Store::new(());
     let spin = instance(&mut store, GUEST)
@@ -202,7 +250,7 @@ fn threads_come_and_go() {
     std::process::exit(7);
 }
 
-const SCENARIOS: [(&str, fn()); 9] = [
+const SCENARIOS: [(&str, fn()); 10] = [
     ("handler_installed_before", handler_installed_before),
     ("handler_installed_after", handler_installed_after),
     ("no_handler", no_handler),
@@ -213,6 +261,7 @@ const SCENARIOS: [(&str, fn()); 9] = [
     ("sent_by_a_process", sent_by_a_process),
     ("the_hosts_stack_is_used_up", the_hosts_stack_is_used_up),
     ("urgent_signals_of_the_host", urgent_signals_of_the_host),
+    ("masks_and_flags_of_a_handler", masks_and_flags_of_a_handler),
     ("after_a_fork", after_a_fork),
     ("threads_come_and_go", threads_come_and_go),
 ];
@@ -289,6 +338,11 @@ fn a_stack_overflow_of_the_host_is_reported_as_ever() {
 #[test]
 fn urgent_signals_stay_the_hosts() {
     exits_with_seven("urgent_signals_of_the_host");
+}
+
+#[test]
+fn a_handler_that_was_there_before_runs_as_it_asked() {
+    exits_with_seven("masks_and_flags_of_a_handler");
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn call<T: 'static>(
     stop: Stop<'_>,
     function: impl FnOnce(&mut WasiCtx, &mut Guest<'_>) -> Result<()>,
 ) -> u32 {
-    let result = match caller.memory_and_data() {
+    let result = match caller.local_memory_and_data() {
         Some((memory, data)) => function(ctx(data), &mut Guest::new(memory, stop)),
         None => function(
             ctx(caller.data_mut()),

@@ -47,6 +47,11 @@ pub enum Output {
     /// A buffer, read with [`WasiCtx::stdout`] or [`WasiCtx::stderr`].
     Capture,
     /// A file, pipe or socket of the host.
+    ///
+    /// Where the reader of a pipe may go away, the process must ignore SIGPIPE, as Rust programs do
+    /// unless they ask for the contrary; a program in another language that loads this one must ask
+    /// for it. Else writing ends the process, as in any program. (Sockets that the guest knows as such
+    /// never raise it.)
     File(Arc<OwnedFd>),
 }
 

@@ -174,17 +174,7 @@ pub fn largest_pool(density: Density, most: u32) -> Result<(u32, PoolBuilder)> {
         let builder = Pool::builder().slots(slots).density(density);
         builder.stack_size(64 << 10).instance_data(64 << 10)
     };
-    let (mut possible, mut too_many) = (0, most + 1);
-    while too_many - possible > 1 {
-        let middle = possible.midpoint(too_many);
-        match builder(middle).build::<()>() {
-            Ok(_) => possible = middle,
-            Err(_) => too_many = middle,
-        }
-    }
-    if possible == 0 {
-        return Err(Box::new(builder(1).build::<()>().err().ok_or("no pool")?));
-    }
+    let possible = builder(1).most_slots()?.min(most);
     // The compiler and its threads need a few mappings, too.
     let slots = possible - (possible / 500).min(64);
     Ok((slots, builder(slots)))

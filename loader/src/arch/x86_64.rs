@@ -37,6 +37,7 @@ use crate::activation::{Activation, IDLE, Landing};
 use crate::entry::Entry;
 use crate::host::record::HostRecord;
 use crate::runtime;
+use crate::signals;
 use crate::value;
 
 /// What a guest needs to go on after a host function: the registers that the function has kept for
@@ -344,6 +345,23 @@ global_asm!(
     ".globl precast_crossings_end",
     "precast_crossings_end:",
     ".popsection",
+
+    // Handler of faults: as `signals::on_fault`, and whether the kernel has called it. Then what the
+    // kernel says of the interrupted code lies right above the return address.
+    ".pushsection .text.precast_fault, \"ax\", @progbits",
+    ".hidden precast_fault",
+    ".globl precast_fault",
+    ".type precast_fault, @function",
+    "precast_fault:",
+    ".cfi_startproc",
+    "lea rax, [rsp + 8]",
+    "xor ecx, ecx",
+    "cmp rax, rdx",
+    "sete cl",
+    "jmp {on_fault}",
+    ".cfi_endproc",
+    ".size precast_fault, . - precast_fault",
+    ".popsection",
     host_sp = const offset_of!(Activation, host_sp),
     guest_fp = const offset_of!(Activation, guest_fp),
     exit = const offset_of!(Activation, exit),
@@ -379,6 +397,7 @@ global_asm!(
     table_copy = sym runtime::table_copy,
     table_init = sym runtime::table_init,
     elem_drop = sym runtime::elem_drop,
+    on_fault = sym signals::on_fault,
 );
 
 #[allow(
@@ -394,6 +413,12 @@ unsafe extern "C" {
     pub(super) fn precast_preempt();
     pub(super) fn precast_leave();
     fn precast_trap();
+    /// Handler of faults.
+    pub(crate) fn precast_fault(
+        signal: libc::c_int,
+        info: *mut libc::siginfo_t,
+        raw: *mut libc::c_void,
+    );
     fn precast_host_registers();
     fn precast_host_array();
     fn precast_rt_memory_grow();

@@ -67,6 +67,13 @@ impl<'a> Context<'a> {
         self.register(libc::REG_RSP)
     }
 
+    /// The thread's rights to pages behind protection keys, which the handler does not have; `None`
+    /// where there are no keys.
+    pub(crate) fn rights(&self) -> Option<u32> {
+        let rights = Rights::in_frame(self.0.uc_mcontext.fpregs.cast())?;
+        Some(rights.get())
+    }
+
     /// Makes the thread go on in the exit path of `activation`.
     pub(crate) fn divert(&mut self, activation: *const Activation, way: WayOut) {
         let way = match way {
@@ -76,6 +83,57 @@ impl<'a> Context<'a> {
         let registers = &mut self.0.uc_mcontext.gregs;
         registers[libc::REG_RIP as usize] = way as *const () as i64;
         registers[libc::REG_RDI as usize] = activation as i64;
+    }
+}
+
+/// Where the rights to protection keys lie in the vector state of a signal's frame.
+struct Rights {
+    /// Which parts of the state are not as the CPU has them at first: `XSTATE_BV`.
+    parts: *mut u64,
+    rights: *mut u32,
+}
+
+impl Rights {
+    /// The part of the state that holds them.
+    const PART: u64 = 1 << 9;
+
+    /// `None` where there are no keys. `vectors` is null or vector state as the kernel writes it.
+    fn in_frame(vectors: *mut u8) -> Option<Rights> {
+        let offset = sys::keys::place_in_frame()?;
+        if vectors.is_null() {
+            return None;
+        }
+        // SAFETY: the kernel has put at least the old part there, which says how long all of it is
+        // and which parts it has.
+        let (magic, len, parts) = unsafe {
+            let [magic, len] = vectors.add(SW_BYTES).cast::<[u32; 2]>().read_unaligned();
+            let parts = vectors.add(SW_BYTES + 8).cast::<u64>().read_unaligned();
+            (magic, len as usize, parts)
+        };
+        let is_there = magic == XSTATE_MAGIC && parts & Self::PART != 0 && offset + 4 <= len;
+        is_there.then(|| Rights {
+            parts: vectors.wrapping_add(FXSAVE).cast(),
+            rights: vectors.wrapping_add(offset).cast(),
+        })
+    }
+
+    fn get(&self) -> u32 {
+        // SAFETY: both lie within the state, as `in_frame` has checked.
+        unsafe {
+            match self.parts.read_unaligned() & Self::PART {
+                0 => 0,
+                _ => self.rights.read_unaligned(),
+            }
+        }
+    }
+
+    fn set(&self, rights: u32) {
+        // SAFETY: both lie within the state, as `in_frame` has checked.
+        unsafe {
+            let parts = self.parts.read_unaligned();
+            self.parts.write_unaligned(parts | Self::PART);
+            self.rights.write_unaligned(rights);
+        }
     }
 }
 
@@ -142,7 +200,7 @@ impl SignalFrame {
         true
     }
 
-    /// Makes it fit for going on on this thread. Gives the address that `rt_sigreturn` asks for.
+    /// Makes it fit for going on on this thread, with the rights that the thread has now. Gives the address that `rt_sigreturn` asks for.
     pub(crate) fn prepare(&mut self) -> usize {
         const STACK: usize = offset_of!(libc::ucontext_t, uc_stack);
         const MASK: usize = offset_of!(libc::ucontext_t, uc_sigmask);
@@ -153,6 +211,12 @@ impl SignalFrame {
             to.add(STACK).cast::<libc::stack_t>().write(stack);
             let mask = (&raw const mask).cast::<u64>().read();
             to.add(MASK).cast::<u64>().write(mask);
+        }
+        // The copy was as long as it says, and begins with what the kernel writes, or is all zeros.
+        if let Some(rights) = Rights::in_frame(to.wrapping_add(VECTORS))
+            && let Some(now) = sys::keys::all_rights()
+        {
+            rights.set(now);
         }
         to.expose_provenance()
     }

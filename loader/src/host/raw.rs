@@ -17,6 +17,7 @@ use crate::store::StoreMut;
 use crate::types::FuncType;
 use crate::value::Cell;
 use crate::wasm_ty::{WasmParams, WasmResults, WasmTy};
+use crate::window::Readers;
 
 /// First parameter of a plain `extern "C"` host function.
 ///
@@ -31,13 +32,25 @@ impl<'a> RawCaller<'a> {
     /// Memory 0 of the instance that imports this function.
     #[inline]
     pub fn memory(&mut self) -> Option<GuestMemory<'_>> {
+        self.memory_for(Readers::Anywhere)
+    }
+
+    /// The same for a function that uses the memory on its own thread only: see
+    /// [`Caller::local_memory_and_data`].
+    #[inline]
+    pub fn local_memory(&mut self) -> Option<GuestMemory<'_>> {
+        self.memory_for(Readers::Here)
+    }
+
+    #[inline(always)]
+    fn memory_for(&mut self, readers: Readers) -> Option<GuestMemory<'_>> {
         // SAFETY: crossings pass the record of a function of a living store.
         let record = unsafe { &*self.record };
         if record.memory.is_null() {
             return None;
         }
         // SAFETY: as for `Caller::memory_and_data`.
-        Some(unsafe { GuestMemory::new(record.memory.read(), record.window) })
+        unsafe { GuestMemory::new(record.memory.read(), record.window, readers) }
     }
 
     /// The caller with its store, as other host functions have it.

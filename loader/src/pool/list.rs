@@ -8,6 +8,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::Places;
+
 /// A list that takes nothing any more.
 const CLOSED: u64 = u64::MAX;
 
@@ -17,19 +19,16 @@ const CLOSED: u64 = u64::MAX;
 #[derive(Debug, Default)]
 struct Shard(AtomicU64);
 
-/// The link of a place: one above the number of the next place in its list.
-#[repr(align(64))]
+/// The link of a place: one above the number of the next place in its list. Each place is in one list
+/// at most.
 #[derive(Debug, Default)]
-pub(crate) struct Link(AtomicU32);
-
-/// The links of all places: each place is in one list at most.
-pub(crate) type Links = Arc<[Link]>;
+pub(super) struct Link(AtomicU32);
 
 /// See the file's documentation.
 #[derive(Debug)]
 pub(crate) struct List {
     shards: Box<[Shard]>,
-    links: Links,
+    places: Places,
 }
 
 /// How many threads give back places at the same time without meeting.
@@ -56,9 +55,9 @@ fn own_number() -> usize {
 
 impl List {
     /// An empty list. `shards` is a power of two.
-    pub(crate) fn new(shards: usize, links: &Links) -> List {
+    pub(super) fn new(shards: usize, places: &Places) -> List {
         List {
-            links: Arc::clone(links),
+            places: Arc::clone(places),
             shards: (0..shards.max(1)).map(|_| Shard::default()).collect(),
         }
     }
@@ -92,7 +91,7 @@ impl List {
             let place = (seen as u32).checked_sub(1)?;
             // Another thread may have taken the place by now: then the link is stale, and the
             // exchange fails because the count has changed.
-            let next = self.links[place as usize].0.load(Ordering::Relaxed);
+            let next = self.places[place as usize].next.0.load(Ordering::Relaxed);
             let new = next_count(seen) | u64::from(next);
             match head.compare_exchange_weak(seen, new, Ordering::Acquire, Ordering::Acquire) {
                 Ok(_) => return Some(place),
@@ -112,7 +111,8 @@ impl List {
             if seen == CLOSED {
                 return false;
             }
-            self.links[place as usize]
+            self.places[place as usize]
+                .next
                 .0
                 .store(seen as u32, Ordering::Relaxed);
             let new = next_count(seen) | u64::from(place + 1);
@@ -132,7 +132,7 @@ impl List {
             }
             let mut next = head as u32;
             while let Some(place) = next.checked_sub(1) {
-                next = self.links[place as usize].0.load(Ordering::Relaxed);
+                next = self.places[place as usize].next.0.load(Ordering::Relaxed);
                 found(place);
             }
         }
@@ -147,14 +147,15 @@ fn next_count(head: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::PlaceCell;
 
-    fn links(count: u32) -> Links {
-        (0..count).map(|_| Link::default()).collect()
+    fn places(count: u32) -> Places {
+        (0..count).map(|_| PlaceCell::default()).collect()
     }
 
     #[test]
     fn what_was_given_last_is_taken_first() {
-        let list = List::new(4, &links(3));
+        let list = List::new(4, &places(3));
         assert!((0..3).all(|place| list.give(place)));
         assert_eq!(
             [(); 4].map(|()| list.take()),
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn closed_lists_take_nothing() {
-        let list = List::new(1, &links(3));
+        let list = List::new(1, &places(3));
         assert!(list.give(0) && list.give(1));
         let mut found = Vec::new();
         list.close(|place| found.push(place));
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn no_place_is_given_to_two_threads() {
         const PLACES: u32 = 5;
-        let list = List::new(2, &links(PLACES));
+        let list = List::new(2, &places(PLACES));
         (0..PLACES).for_each(|place| assert!(list.give(place)));
         let users: Vec<_> = (0..PLACES).map(|_| AtomicU32::new(0)).collect();
         std::thread::scope(|scope| {

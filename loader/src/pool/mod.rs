@@ -27,14 +27,15 @@ mod space;
 mod template;
 
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, PoolError, SystemError};
 use crate::store::{Limits, StoreOptions};
 use crate::sys::PageAccount;
-use list::{Link, Links, List};
+use list::{Link, List};
 use sandbox::Parked;
 use space::{Shape, Space};
 
@@ -75,6 +76,7 @@ pub struct PoolBuilder {
     keep_resident: usize,
     strategy: ResetStrategy,
     verify: bool,
+    protection_keys: bool,
 }
 
 impl Default for PoolBuilder {
@@ -92,13 +94,14 @@ impl Default for PoolBuilder {
             keep_resident: 256 << 10,
             strategy: ResetStrategy::Auto,
             verify: false,
+            protection_keys: true,
         }
     }
 }
 
 impl PoolBuilder {
     /// How many sandboxes there may be at a time. Each costs address space from the start (see
-    /// [`Density`]), some 70 bytes of memory, and nothing else until it is used. 1000 by default.
+    /// [`Density`]), 64 bytes of memory, and nothing else until it is used. 1000 by default.
     pub fn slots(mut self, slots: u32) -> Self {
         self.slots = slots;
         self
@@ -158,12 +161,72 @@ impl PoolBuilder {
         self
     }
 
+    /// Whether a guest that grows its memory to the same length for every user grows without a system
+    /// call, where the CPU has protection keys and the kernel guards (Linux 6.13): what it grows by
+    /// stays in memory, behind a key that a thread has only while it runs a guest that has grown.
+    /// True by default. One of the process's 15 keys is taken.
+    ///
+    /// That is given up for slots in whose use other host code looks at a memory that has grown than
+    /// functions which do so by [`crate::Caller::local_memory_and_data`], as those of `precast-wasi`
+    /// do: then it is made accessible to every thread, and given back afterwards.
+    pub fn protection_keys(mut self, wanted: bool) -> Self {
+        self.protection_keys = wanted;
+        self
+    }
+
     /// Compares every byte of a slot with what it should be before the slot is used again, at the
     /// price of reading all of it. A slot that fails is taken out of use and counted in
     /// [`PoolStats::unclean`]. For tests, and those who want to be very sure.
     pub fn verify(mut self, verify: bool) -> Self {
         self.verify = verify;
         self
+    }
+
+    fn stack(&self) -> usize {
+        self.stack_size.clamp(16 << 10, 1 << 30)
+    }
+
+    /// What places of the pool look like.
+    fn shape(&self) -> Shape {
+        let room = self.stack().saturating_add(self.instance_data.min(1 << 30)) as u64;
+        let (reservation, guarded) = match self.density {
+            Density::Guarded => (4 << 30, true),
+            Density::Compact { reservation } => (reservation.min(4 << 30), false),
+        };
+        Shape {
+            room,
+            reservation: reservation.next_multiple_of(crate::sys::page_size() as u64),
+            guarded,
+        }
+    }
+
+    /// Address space for `slots` places, and the mappings that windows may take beside.
+    fn reserve(&self, slots: u32) -> Result<(Space, usize), PoolError> {
+        let space = Space::reserve(self.shape(), slots)?;
+        let spare = space.spare_mappings(slots)?;
+        Ok((space, spare))
+    }
+
+    /// As many slots of this kind as the process may have now: its address space and the kernel's
+    /// limit on mappings allow no more. How much memory there is for them is another question.
+    ///
+    /// It is found by reserving address space, which is given back at once: to be asked while the
+    /// process starts, not while other threads need address space. Leave some for what comes later.
+    ///
+    /// # Errors
+    ///
+    /// If there may not be a single one: the error says which limit that is.
+    pub fn most_slots(&self) -> Result<u32, Error> {
+        self.reserve(1)?;
+        let (mut possible, mut too_many) = (1, self.shape().most().saturating_add(1));
+        while too_many - possible > 1 {
+            let middle = possible.midpoint(too_many);
+            match self.reserve(middle) {
+                Ok(_) => possible = middle,
+                Err(_) => too_many = middle,
+            }
+        }
+        Ok(possible)
     }
 
     /// Reserves the pool.
@@ -177,20 +240,8 @@ impl PoolBuilder {
             let reason = "a pool has between 1 and 2^32 - 2 slots";
             return Err(PoolError::Options { reason }.into());
         }
-        let stack_size = self.stack_size.clamp(16 << 10, 1 << 30);
-        let room = stack_size.saturating_add(self.instance_data.min(1 << 30)) as u64;
-        let (reservation, guarded) = match self.density {
-            Density::Guarded => (4 << 30, true),
-            Density::Compact { reservation } => (reservation.min(4 << 30), false),
-        };
-        let shape = Shape {
-            room,
-            reservation: reservation.next_multiple_of(crate::sys::page_size() as u64),
-            guarded,
-        };
-        let space = Space::reserve(shape, self.slots)?;
-        let spare = space.spare_mappings(self.slots)?;
-        let links: Links = (0..self.slots).map(|_| Link::default()).collect();
+        let (space, spare) = self.reserve(self.slots)?;
+        let stack_size = self.stack();
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let inner = PoolInner {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -200,6 +251,7 @@ impl PoolBuilder {
                 stack_size,
                 ..StoreOptions::default()
             },
+            parked: PhantomData,
             places: (0..self.slots).map(|_| PlaceCell::default()).collect(),
             cold: Mutex::new(Cold {
                 free: Vec::new(),
@@ -207,7 +259,6 @@ impl PoolBuilder {
                 is_closed: false,
             }),
             warm: Mutex::new(Vec::new()),
-            links,
             spare_mappings: AtomicIsize::new(spare as isize),
             account: PageAccount::open(),
             counts: Counts::default(),
@@ -277,28 +328,30 @@ struct Counts {
     unclean: AtomicU64,
 }
 
-/// A place and what waits or lives in it. Read by its owner; the counters by anyone.
+/// A place and what waits or lives in it. Read by its owner; the counters by anyone. A cache line, so
+/// that neighbours' owners do not meet.
 #[repr(align(64))]
-struct PlaceCell<T: 'static> {
-    parked: UnsafeCell<Option<NonNull<Parked<T>>>>,
+#[derive(Debug, Default)]
+struct PlaceCell {
+    /// Its place in the list that it is in.
+    next: Link,
     /// 1 while a sandbox is in it.
-    live: AtomicU64,
+    live: AtomicU32,
+    /// A [`Parked`] of the pool's type, if there is one.
+    parked: UnsafeCell<Option<NonNull<()>>>,
     by_window: AtomicU64,
     by_scan: AtomicU64,
     by_discard: AtomicU64,
 }
 
-impl<T> Default for PlaceCell<T> {
-    fn default() -> Self {
-        PlaceCell {
-            parked: UnsafeCell::new(None),
-            live: AtomicU64::new(0),
-            by_window: AtomicU64::new(0),
-            by_scan: AtomicU64::new(0),
-            by_discard: AtomicU64::new(0),
-        }
-    }
-}
+/// The places of a pool, which its lists refer to, too.
+type Places = Arc<[PlaceCell]>;
+
+// SAFETY: places are used by their owners alone (see the file), and what waits in them may go from
+// thread to thread: no data of the host's waits in a place.
+unsafe impl Send for PlaceCell {}
+// SAFETY: as above; the other fields are atomic.
+unsafe impl Sync for PlaceCell {}
 
 /// The warm slots of a template.
 #[derive(Debug)]
@@ -320,8 +373,9 @@ pub(crate) struct PoolInner<T: 'static> {
     id: u64,
     options: PoolBuilder,
     store_options: StoreOptions,
-    places: Box<[PlaceCell<T>]>,
-    links: Links,
+    places: Places,
+    /// What waits in them.
+    parked: PhantomData<NonNull<Parked<T>>>,
     cold: Mutex<Cold>,
     warm: Mutex<Vec<Arc<Warm>>>,
     /// Mappings that windows may take.
@@ -379,14 +433,15 @@ impl<T: 'static> Pool<T> {
     /// What it has done and has. Looks at every slot.
     pub fn stats(&self) -> PoolStats {
         let pool = &self.handle.0;
-        let sum = |count: fn(&PlaceCell<T>) -> &AtomicU64| -> u64 {
+        let sum = |count: fn(&PlaceCell) -> &AtomicU64| -> u64 {
             pool.places
                 .iter()
                 .map(|place| count(place).load(Ordering::Relaxed))
                 .sum()
         };
         let lost = pool.counts.lost.load(Ordering::Relaxed) as usize;
-        let live = sum(|place| &place.live) as usize;
+        let is_live = |place: &PlaceCell| place.live.load(Ordering::Relaxed) as usize;
+        let live = pool.places.iter().map(is_live).sum();
         let slots = pool.places.len();
         let cold = lock(&pool.cold);
         let unused = cold.free.len() + (slots - cold.untouched as usize);
@@ -413,13 +468,13 @@ impl<T: 'static> PoolInner<T> {
     #[inline]
     unsafe fn parked(&self, place: u32) -> NonNull<Parked<T>> {
         // SAFETY: the owner of a place alone uses its cell; warm places hold a store.
-        unsafe { (*self.places[place as usize].parked.get()).unwrap_unchecked() }
+        unsafe { (*self.places[place as usize].parked.get()).unwrap_unchecked() }.cast()
     }
 
     fn new_warm(&self, template: u64) -> Arc<Warm> {
         let warm = Arc::new(Warm {
             template,
-            list: List::new(list::default_shards(), &self.links),
+            list: List::new(list::default_shards(), &self.places),
         });
         lock(&self.warm).push(Arc::clone(&warm));
         if lock(&self.cold).is_closed {
@@ -446,7 +501,7 @@ impl<T: 'static> PoolInner<T> {
         match unsafe { Parked::make(self, place, template, warm) } {
             Ok(parked) => {
                 // SAFETY: the place is ours.
-                unsafe { *self.places[place as usize].parked.get() = Some(parked) };
+                unsafe { *self.places[place as usize].parked.get() = Some(parked.cast()) };
                 Ok(parked)
             }
             Err(error) => {
@@ -494,7 +549,7 @@ impl<T: 'static> PoolInner<T> {
         let parked = unsafe { (*self.places[place as usize].parked.get()).take() };
         if let Some(parked) = parked {
             // SAFETY: made by `Box::leak` in `Parked::make`; the place does not hold it any more.
-            let parked = unsafe { Box::from_raw(parked.as_ptr()) };
+            let parked = unsafe { Box::from_raw(parked.cast::<Parked<T>>().as_ptr()) };
             if parked.has_mappings() {
                 self.give_mappings();
             }
@@ -539,7 +594,7 @@ impl<T: 'static> PoolInner<T> {
 }
 
 /// Mappings that a narrow window takes at most, beside those that its slot has anyway.
-const MAPPINGS_PER_WINDOW: usize = 2 * crate::window::MAX_RANGES + 2;
+const MAPPINGS_PER_WINDOW: usize = 2 * crate::window::MAX_RANGES + 4;
 
 impl<T: 'static> Drop for Handle<T> {
     fn drop(&mut self) {

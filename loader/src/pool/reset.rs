@@ -21,7 +21,7 @@ use crate::instantiate::{InstanceData, is_mapped};
 use crate::memory::{Home, MemoryEntity, shift};
 use crate::module::Module;
 use crate::store::StoreCore;
-use crate::sys::{self, Access, PageAccount};
+use crate::sys::{self, Access, PageAccount, keys};
 use crate::window::{MAX_PAGES, MAX_RANGES, Window};
 
 /// How slots of a pool are brought into their first state.
@@ -52,6 +52,8 @@ pub(super) enum Way {
 const MOST_GUARDED: usize = 1 << 20;
 /// A slot whose window was opened this often in a row stays open.
 const OPENED_TOO_OFTEN: u32 = 3;
+/// One that had keyed pages this often, which had to be given up, gets no more.
+const KEYED_TOO_OFTEN: u32 = 3;
 
 /// What is needed to restore a slot.
 #[derive(Debug)]
@@ -66,11 +68,10 @@ pub(super) struct Reset {
     images: Box<[Image]>,
     other_images: Box<[Image]>,
     /// What to copy or clear of a narrow window.
-    segments: Vec<Segment>,
+    segments: Box<[Segment]>,
     /// What the store had at first.
     memories: usize,
     tables: usize,
-    kept: usize,
     memory_bytes: u64,
     table_elements: u64,
     /// Whether a table or another memory than the first lies outside of the slot.
@@ -78,6 +79,9 @@ pub(super) struct Reset {
     /// Whether the slot's window has mappings of the pool's.
     pub(super) has_mappings: bool,
     opened: u32,
+    keyed_often: u32,
+    /// First byte past the memory as the last user left it that has grown it.
+    grown_before: usize,
 }
 
 /// Initial contents of a piece of memory 0.
@@ -145,6 +149,7 @@ impl Reset {
     /// Remembers the first state of a store that has one instance, in a slot of a pool, whose code
     /// has not run.
     pub(super) fn new(core: &StoreCore, module: &Module) -> Result<Reset, Error> {
+        debug_assert!(core.rare.is_none(), "nothing was made but the instance");
         let instance = &core.instances[0];
         let region = &instance.slot.region;
         let size = module.metadata().header().layout.mutable as usize;
@@ -162,15 +167,16 @@ impl Reset {
             memory_end: region.base + len.next_multiple_of(sys::page_size()),
             images: images(module, core, true)?,
             other_images: images(module, core, false)?,
-            segments: Vec::new(),
+            segments: Box::default(),
             memories: core.memories.len(),
             tables: core.tables.len(),
-            kept: core.kept.len(),
             memory_bytes: core.memory_bytes,
             table_elements: core.table_elements,
             has_more,
             has_mappings: false,
             opened: 0,
+            keyed_often: 0,
+            grown_before: 0,
         })
     }
 
@@ -179,8 +185,13 @@ impl Reset {
     pub(super) fn run<T>(&mut self, core: &mut StoreCore, pool: &PoolInner<T>) -> Option<Way> {
         core.activation.renew();
         core.renew_id();
+        let mut opened = self.open_key(core)?;
         if self.has_grown(core) {
-            self.shrink(core)?;
+            self.shrink(core, pool)?;
+            if opened.is_none() {
+                // It may have some by now.
+                opened = self.open_key(core)?;
+            }
         }
         let to = std::ptr::with_exposed_provenance_mut::<u8>(self.base - self.pristine.len());
         // SAFETY: the instance data, of which this was taken.
@@ -193,7 +204,29 @@ impl Reset {
         } else {
             self.open_window(instance, window, pool)?
         };
+        drop(opened);
         Some(way)
+    }
+
+    /// Opens keyed pages to this thread, if there are any; they are not any more, if they can be that
+    /// no longer. `None` where the system refuses.
+    #[inline]
+    #[allow(clippy::option_option, reason = "nothing to open is no failure")]
+    fn open_key(&mut self, core: &StoreCore) -> Option<Option<keys::Opened>> {
+        let window = core.instances[0].window.as_deref()?;
+        if window.keyed() == 0 {
+            return Some(None);
+        }
+        if window.is_key_off() || !window.is_narrow() {
+            self.keyed_often += 1;
+            let instance = &core.instances[0];
+            instance.remove_key(&core.activation, window).ok()?;
+            core.activation.limits_changed();
+            // What was keyed is guarded now, and no user has grown over that.
+            self.grown_before = 0;
+            return Some(None);
+        }
+        Some(Some(keys::Opened::new()))
     }
 
     #[inline]
@@ -219,7 +252,7 @@ impl Reset {
         for range in window.ranges() {
             self.each_segment(range, |segment| segments.push(segment));
         }
-        self.segments = segments;
+        self.segments = segments.into();
     }
 
     /// Calls `f` with the pieces of a range of memory, each of an image or of zeros.
@@ -417,34 +450,25 @@ impl Reset {
             || core.instances.len() != 1
             || core.memories.len() != self.memories
             || core.tables.len() != self.tables
-            || core.kept.len() != self.kept
-            || !core.externs.is_empty()
-            || !core.host_funcs.is_empty()
-            || !core.globals.is_empty()
-            || !core.without_stub.is_empty()
+            || core.rare.is_some()
     }
 
     /// Takes away what the store did not have at first.
     #[cold]
-    fn shrink(&mut self, core: &mut StoreCore) -> Option<()> {
-        core.externs.clear();
-        core.without_stub.clear();
+    fn shrink<T>(&mut self, core: &mut StoreCore, pool: &PoolInner<T>) -> Option<()> {
         core.memories.truncate(self.memories);
         core.tables.truncate(self.tables);
-        core.kept.truncate(self.kept);
         if core.instances.len() > 1 {
             core.activation
                 .keep_region(core.instances[0].slot.region.start);
             core.instances.truncate(1);
         }
-        core.host_funcs.clear();
-        core.globals.clear();
+        core.rare = None;
         core.memory_bytes = self.memory_bytes;
         core.table_elements = self.table_elements;
-        let instance = &core.instances[0];
         for memory in &core.memories {
             if memory.is_in_slot() {
-                self.shrink_memory(instance, memory)?;
+                self.shrink_memory(core, memory, pool)?;
             } else {
                 self.restore_other_memory(memory)?;
             }
@@ -458,15 +482,30 @@ impl Reset {
 
 impl Reset {
     /// Takes back what memory 0 has grown by.
-    fn shrink_memory(&self, instance: &InstanceData, memory: &MemoryEntity) -> Option<()> {
+    fn shrink_memory<T>(
+        &mut self,
+        core: &StoreCore,
+        memory: &MemoryEntity,
+        pool: &PoolInner<T>,
+    ) -> Option<()> {
         let page = sys::page_size();
         let end = self.base + (memory.def().len as usize).next_multiple_of(page);
-        if end <= self.memory_end {
+        let instance = &core.instances[0];
+        let window = instance.window.as_ref()?;
+        window.set_key_open(false);
+        let begin = self.memory_end.max(window.keyed());
+        if end <= begin {
             return Some(());
         }
-        let window = instance.window.as_ref()?;
+        let as_before = std::mem::replace(&mut self.grown_before, end) == end;
+        if as_before
+            && self.may_be_keyed(end, window, pool)
+            && self.add_key(end, core, window, pool)?
+        {
+            return Some(());
+        }
         let start = instance.slot.region.start;
-        let guarded = self.memory_end - start..end - start;
+        let guarded = begin - start..end - start;
         if guarded.len() <= MOST_GUARDED {
             // SAFETY: pages of the slot, to which no one refers.
             let done = unsafe { instance.slot.reservation.guard(guarded) };
@@ -475,12 +514,65 @@ impl Reset {
                 return Some(());
             }
         }
+        if begin < window.guarded() {
+            // Guards that are still there would stay, whatever the access.
+            let guarded = begin - start..window.guarded() - start;
+            instance.slot.reservation.unguard(guarded).ok()?;
+        }
         let end = end.max(window.guarded());
-        self.discard(instance, self.memory_end..end)?;
+        self.discard(instance, begin..end)?;
         // SAFETY: pages of the slot, to which no one refers.
-        let done = unsafe { sys::protect_pages(self.memory_end..end, Access::None) };
+        let done = unsafe { sys::protect_pages(begin..end, Access::None) };
         window.set_guarded(self.memory_end);
         done.then_some(())
+    }
+
+    /// Whether pages that the memory has grown by can have a key: they are guarded otherwise, and its
+    /// window is known.
+    fn may_be_keyed<T>(&self, end: usize, window: &Window, pool: &PoolInner<T>) -> bool {
+        let strategy = pool.options.strategy;
+        window.keyed() == 0
+            && window.guarded() >= end
+            && window.is_narrow()
+            && end - self.memory_end <= MOST_GUARDED
+            && self.keyed_often < KEYED_TOO_OFTEN
+            && pool.options.protection_keys
+            && matches!(strategy, ResetStrategy::Auto | ResetStrategy::Window)
+            && keys::have_key()
+    }
+
+    /// Keeps what the memory has grown by as keyed pages. Says whether the window has room for those of
+    /// them that were written.
+    #[cold]
+    fn add_key<T>(
+        &mut self,
+        end: usize,
+        core: &StoreCore,
+        window: &Window,
+        pool: &PoolInner<T>,
+    ) -> Option<bool> {
+        self.keyed_often += 1;
+        let page = sys::page_size();
+        let Some(account) = pool.account.as_ref().filter(|account| account.is_own()) else {
+            return Some(false);
+        };
+        let memory: Vec<_> = window.ranges().collect();
+        let mut written = Written {
+            pages: memory.iter().map(|range| range.len() / page).sum(),
+            memory,
+            ..Written::default()
+        };
+        let add = |run: Range<usize>| run.step_by(page).for_each(|at| written.add(at..at + page));
+        account.written(self.memory_end..end, add).ok()?;
+        let Some(ranges) = written.into_ranges(page) else {
+            return Some(false);
+        };
+        if !window.add_key(end, &ranges.memory) {
+            return None;
+        }
+        core.activation.set_keyed(window);
+        self.keyed_often -= 1;
+        Some(true)
     }
 
     /// Restores a memory that lies outside of the slot.
@@ -518,7 +610,8 @@ impl Reset {
 
     /// Makes the instance data as it is now that which is restored, if all else is as it was.
     pub(super) fn keep_instance_data(&mut self, core: &StoreCore) -> bool {
-        if self.has_grown(core) || !self.is_memory_clean() {
+        let window = core.instances[0].window.as_deref();
+        if self.has_grown(core) || !self.is_memory_clean(window) {
             return false;
         }
         // SAFETY: the instance data, whose guest does not run.
@@ -539,12 +632,14 @@ impl Reset {
         let data = unsafe { bytes(self.base - size, size) };
         // SAFETY: the accessible stack.
         let stack = unsafe { zeros(low, self.stack_top - low).is_restored() };
-        data == &*self.pristine && stack && self.is_memory_clean()
+        data == &*self.pristine && stack && self.is_memory_clean(Some(window))
     }
 
-    fn is_memory_clean(&self) -> bool {
+    fn is_memory_clean(&self, window: Option<&Window>) -> bool {
         let mut is_clean = true;
-        self.each_segment(self.base..self.memory_end, |segment| {
+        let keyed = window.map_or(0, Window::keyed);
+        let _opened = (keyed != 0).then(keys::Opened::new);
+        self.each_segment(self.base..self.memory_end.max(keyed), |segment| {
             // SAFETY: the accessible memory, whose guest does not run.
             is_clean = is_clean && unsafe { segment.is_restored() };
         });

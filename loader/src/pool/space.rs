@@ -53,6 +53,11 @@ impl Shape {
         if self.guarded { OFFSET_GUARD } else { 0 }
     }
 
+    /// More places than that fit no process.
+    pub(crate) fn most(&self) -> u32 {
+        u32::try_from(sys::ADDRESS_SPACE / self.stride()).unwrap_or(u32::MAX - 2)
+    }
+
     /// Bytes from one place to the next. Small places share page tables.
     fn stride(&self) -> u64 {
         let page = sys::page_size() as u64;

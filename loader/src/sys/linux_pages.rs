@@ -151,15 +151,19 @@ pub(crate) fn address_space_limit() -> Option<u64> {
 /// The range must be page-aligned and mapped, it must belong to the caller, and no reference in use
 /// may need an access that is taken away.
 pub(crate) unsafe fn protect_pages(range: Range<usize>, access: Access) -> bool {
-    let flags = match access {
+    let start = std::ptr::with_exposed_provenance_mut(range.start);
+    // SAFETY: the caller's promise.
+    range.is_empty() || unsafe { libc::mprotect(start, range.len(), flags(access)) } == 0
+}
+
+/// As the kernel writes it.
+pub(super) fn flags(access: Access) -> libc::c_int {
+    match access {
         Access::None => libc::PROT_NONE,
         Access::Read => libc::PROT_READ,
         Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
         Access::ReadExecute => libc::PROT_READ | libc::PROT_EXEC,
-    };
-    let start = std::ptr::with_exposed_provenance_mut(range.start);
-    // SAFETY: the caller's promise.
-    range.is_empty() || unsafe { libc::mprotect(start, range.len(), flags) } == 0
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! | [`Reservation::clear`], [`Reservation::discard`] | gives pages back: inaccessible, or as new |
 //! | [`Reservation::guard`], [`Reservation::unguard`] | makes pages inaccessible without splitting a mapping, where the system can, and accessible again |
 //! | [`protect_pages`] | as `protect`, in a signal handler |
+//! | [`keys`] | pages that a thread opens and closes for itself; a system without such has no key |
 //! | [`PageAccount`] | tells which pages were written, where the system knows |
 //! | [`Mappings`], [`address_space_limit`] | how many mappings and how much address space there may be |
 //! | [`map_whole_file`] | a private, writable mapping of a file, or of the pages from one on, anywhere |
@@ -44,6 +45,11 @@ mod linux_pages;
 #[cfg(target_os = "linux")]
 use linux_pages as os_pages;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) mod linux_x86_64_keys;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) use linux_x86_64_keys as keys;
+
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
@@ -65,6 +71,9 @@ pub(crate) use cpu::FRAME_RULE;
 
 /// No page of any supported target is smaller. Objects are aligned to the largest.
 pub(crate) const SMALLEST_PAGE: usize = 4096;
+
+/// No process has more address space, in bytes.
+pub(crate) const ADDRESS_SPACE: u64 = 1 << 47;
 
 /// What mapped pages may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
