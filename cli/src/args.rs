@@ -56,6 +56,14 @@ pub(crate) enum Command {
     #[cfg(feature = "compile")]
     Compile(CompileArgs),
     Run(RunArgs),
+    /// Make a pair of keys, for signing objects.
+    #[cfg(feature = "compile")]
+    Keygen(KeygenArgs),
+    /// Sign objects, so that those who trust the key run them.
+    #[cfg(feature = "compile")]
+    Sign(SignArgs),
+    /// Say whether objects are signed by a key, and unchanged since.
+    Verify(VerifyArgs),
     /// Show what an object contains and needs.
     Inspect(InspectArgs),
     /// Print the completion script for a shell.
@@ -81,18 +89,23 @@ Examples:
   precast compile --emit asm app.wasm -o -     see the code that comes out
   precast compile --instrument app.wasm        code that counts, for a profile, and
   precast compile --profile app.profile app.wasm       the code that is made from it
-  cat app.wasm | precast compile - -o app.so   from standard input";
+  precast compile a.wasm b.wasm -o build/      many, into a directory
+  precast compile --cache .cache app.wasm      nothing is compiled twice
+  cat app.wasm | precast compile - -o app.so   from standard input
+
+The exit code is 1 if one of the modules cannot be compiled; the others are.
+See docs/pipelines.md for caches, reports and build systems.";
 
 /// Arguments of `precast compile`.
 #[cfg(feature = "compile")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = COMPILE_EXAMPLES)]
 pub(crate) struct CompileArgs {
-    /// The module: .wasm or .wat; `-` is standard input.
-    #[arg(value_name = "IN")]
-    pub(crate) input: PathBuf,
-    /// Where the result goes; `-` is standard output [default: IN's name, here, with the
-    /// ending of what is emitted].
+    /// The modules: .wasm or .wat; `-` is standard input.
+    #[arg(value_name = "IN", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Where the result goes: a file, a directory, or `-` for standard output [default: IN's
+    /// name, here, with the ending of what is emitted].
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     /// Compile for this target [default: this machine's].
@@ -129,6 +142,12 @@ pub(crate) struct CompileArgs {
     /// How many threads compile; 0 is one for each CPU. The result is the same.
     #[arg(short, long, default_value_t = 0, value_name = "N")]
     pub(crate) jobs: usize,
+    /// Keep what is compiled in this directory, and take from it what was compiled before.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Print a report on standard output: what became of each module.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Print nothing but errors.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -171,10 +190,11 @@ Examples:
   precast run --invoke add add.wasm 2 3    call one function, print its results
   precast run --timeout 2s --max-memory 64M app.so
   precast run --profile app.profile app.so of code compiled with --instrument
+  precast run --trusted-key builds.pub app.so   only if it is signed
 
 The exit code is the guest's; 134 where it trapped, 1 where it could not be run.
 Modules are compiled into $XDG_CACHE_HOME/precast or ~/.cache/precast.
-An object is native code: run only objects that you trust.";
+An object is native code: run only objects that you trust, see --trusted-key.";
 
 /// Run an object, or a module that is compiled first.
 #[derive(Debug, clap::Args)]
@@ -199,6 +219,9 @@ pub(crate) struct RunArgs {
     /// Write what an instrumented object counts to this file, or add it to what is there.
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,
+    /// Run only an object that is signed by the owner of this public key. May be repeated.
+    #[arg(long, value_name = "PUB")]
+    pub(crate) trusted_key: Vec<PathBuf>,
     /// The object, or the module: .wasm or .wat; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
@@ -209,6 +232,61 @@ pub(crate) struct RunArgs {
         allow_hyphen_values = true
     )]
     pub(crate) args: Vec<std::ffi::OsString>,
+}
+
+#[cfg(feature = "compile")]
+const SIGN_EXAMPLES: &str = "\
+Examples:
+  precast sign -s builds.key app.so
+  precast sign -s builds.key --comment 'app 1.2' app.so -o signed/app.so
+
+Keys and signatures are minisign's. The password of an encrypted key is asked for on the
+terminal, or taken from PRECAST_KEY_PASSWORD.";
+
+/// Arguments of `precast sign`.
+#[cfg(feature = "compile")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = SIGN_EXAMPLES)]
+pub(crate) struct SignArgs {
+    /// The secret key, as `precast keygen` or minisign made it.
+    #[arg(short, long, value_name = "KEY")]
+    pub(crate) secret_key: PathBuf,
+    /// What is signed along with the object, and shown by `precast verify` [default: the time].
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Where the signed object goes [default: where the object is].
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// The objects. A signature that is there is replaced.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Arguments of `precast keygen`.
+#[cfg(feature = "compile")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeygenArgs {
+    /// Where the secret key goes.
+    #[arg(short, long, value_name = "KEY")]
+    pub(crate) secret_key: PathBuf,
+    /// Where the public key goes.
+    #[arg(short, long, value_name = "PUB")]
+    pub(crate) public_key: PathBuf,
+    /// Do not encrypt the secret key. Else the password is asked for on the terminal, or taken
+    /// from PRECAST_KEY_PASSWORD.
+    #[arg(long)]
+    pub(crate) no_password: bool,
+}
+
+/// Arguments of `precast verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// A public key whose owner is trusted. May be repeated.
+    #[arg(short, long, value_name = "PUB", required = true)]
+    pub(crate) public_key: Vec<PathBuf>,
+    /// The objects; `-` is standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 const INSPECT_EXAMPLES: &str = "\

@@ -11,9 +11,13 @@ mod failure;
 mod input;
 mod inspect;
 mod invoke;
-#[cfg(feature = "compile")]
 mod output;
+#[cfg(feature = "compile")]
+mod report;
 mod run;
+#[cfg(feature = "compile")]
+mod sign;
+mod trust;
 mod units;
 #[cfg(feature = "verify")]
 mod verify;
@@ -59,8 +63,13 @@ fn in_one_line(drawn: &str) -> String {
 fn execute(command: Command) -> ExitCode {
     let done = match command {
         #[cfg(feature = "compile")]
-        Command::Compile(args) => compile::compile(&args).map(|()| 0),
+        Command::Compile(args) => compile::compile(&args),
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "compile")]
+        Command::Keygen(args) => sign::keygen(&args).map(|()| 0),
+        #[cfg(feature = "compile")]
+        Command::Sign(args) => sign::sign(&args).map(|()| 0),
+        Command::Verify(args) => trust::verify(&args).map(|()| 0),
         Command::Inspect(args) => inspect::inspect(&args).map(|()| 0),
         Command::Completions { shell } => completions(shell).map(|()| 0),
     };

@@ -1,7 +1,7 @@
 //! `precast run`.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use precast::{Error, Extern, Instance, LimitError, Limits, Linker, Module, Store, TrapCode};
@@ -12,16 +12,15 @@ use crate::failure::{Failure, TRAPPED, complain, name_of, remark};
 use crate::input::{self, Found, Kind};
 use crate::invoke;
 use crate::output::Destination;
+use crate::trust;
 use crate::units::DirArg;
 
 /// Runs a guest; its exit code.
 pub(crate) fn run(args: &RunArgs) -> Result<i32, Failure> {
-    let module = match input::look(&args.file)? {
-        Found::ObjectFile => open(&args.file)?,
-        Found::Bytes(bytes) => match input::kind_of(&bytes) {
-            Kind::Object => load(&args.file, &bytes)?,
-            Kind::Module => compiled(&args.file, bytes)?,
-        },
+    let found = input::look(&args.file)?;
+    let module = match args.trusted_key.is_empty() {
+        true => any(&args.file, found)?,
+        false => signed(&args.trusted_key, &args.file, found)?,
     };
     let mut store = Store::with_limits(world(args)?, limits(args));
     // One too far away to be told as a moment is as good as none.
@@ -31,6 +30,27 @@ pub(crate) fn run(args: &RunArgs) -> Result<i32, Failure> {
     // The process ends: the system takes all of it back at once.
     std::mem::forget((store, module.clone()));
     conclude(args, outcome)
+}
+
+/// Opens what the user names, which is trusting it.
+fn any(path: &Path, found: Found) -> Result<Module, Failure> {
+    match found {
+        Found::ObjectFile => open(path),
+        Found::Bytes(bytes) => match input::kind_of(&bytes) {
+            Kind::Object => load(path, &bytes),
+            Kind::Module => compiled(path, bytes),
+        },
+    }
+}
+
+/// Opens what is signed by one of these keys.
+fn signed(keys: &[PathBuf], path: &Path, found: Found) -> Result<Module, Failure> {
+    let trust = trust::read(keys)?;
+    match found {
+        Found::ObjectFile => Module::open_trusted(path, &trust),
+        Found::Bytes(bytes) => Module::from_trusted_bytes(&bytes, &trust),
+    }
+    .map_err(|error| Failure::at(path, error))
 }
 
 /// Opens an object that the user names.

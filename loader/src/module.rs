@@ -15,6 +15,8 @@ use precast_abi::types::ValType as AbiValType;
 use crate::interner;
 use crate::object::{Damage, Fault, MappedObject, Metadata, OpenError, Part};
 use crate::registry::Registration;
+#[cfg(feature = "signatures")]
+use crate::signature::Trust;
 use crate::sys::{Access, Reservation};
 use crate::types::{
     ExportType, ExternType, GlobalType, ImportType, MemoryType, RefType, TableType, TypeId, ValType,
@@ -96,6 +98,29 @@ impl Module {
     /// As [`Module::open`].
     pub unsafe fn from_bytes(bytes: &[u8]) -> Result<Module, OpenError> {
         Module::new(MappedObject::from_bytes(bytes)?)
+    }
+
+    /// Opens an object that is signed by a key that is trusted, and no other.
+    ///
+    /// What is checked is what is mapped: a sealed copy in memory, which nobody can change.
+    /// This is why it is safe: to add a key is to trust what its owner signs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::open`], and [`OpenError::Untrusted`].
+    #[cfg(feature = "signatures")]
+    pub fn open_trusted(path: impl AsRef<Path>, trust: &Trust) -> Result<Module, OpenError> {
+        Module::new(MappedObject::open_trusted(path.as_ref(), trust)?)
+    }
+
+    /// Opens a copy of an object in memory that is signed by a key that is trusted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::open_trusted`].
+    #[cfg(feature = "signatures")]
+    pub fn from_trusted_bytes(bytes: &[u8], trust: &Trust) -> Result<Module, OpenError> {
+        Module::new(MappedObject::from_trusted(bytes, trust)?)
     }
 
     fn new(object: MappedObject) -> Result<Module, OpenError> {
