@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "compile")]
 use clap::builder::styling::{AnsiColor, Styles};
+#[cfg(feature = "compile")]
 use clap::{Args as _, FromArgMatches, Parser, Subcommand};
 
 use crate::units;
 
+#[cfg(feature = "compile")]
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
+#[cfg(feature = "compile")]
 const EXAMPLES: &str = "\
 Examples:
   precast compile app.wasm -o app.so     compile once, for any x86-64-v3 CPU
@@ -21,6 +25,7 @@ Examples:
   precast run app.wasm                   compile into the cache, and run
   precast inspect app.so                 what is in it, what it needs";
 
+#[cfg(feature = "compile")]
 /// Compiles WebAssembly ahead of time to native shared objects, and runs them in sandboxes.
 #[derive(Debug, Parser)]
 #[command(name = "precast", version, styles = STYLES, after_help = EXAMPLES)]
@@ -30,6 +35,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
+#[cfg(feature = "compile")]
 impl Args {
     /// Reads the command line.
     ///
@@ -50,7 +56,8 @@ impl Args {
     }
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug)]
+#[cfg_attr(feature = "compile", derive(Subcommand))]
 pub(crate) enum Command {
     /// Compile a module to a shared object.
     #[cfg(feature = "compile")]
@@ -67,6 +74,7 @@ pub(crate) enum Command {
     /// Show what an object contains and needs.
     Inspect(InspectArgs),
     /// Print the completion script for a shell.
+    #[cfg(feature = "compile")]
     #[command(after_help = "\
 Examples:
   precast completions bash > ~/.local/share/bash-completion/completions/precast
@@ -181,6 +189,7 @@ pub(crate) enum EmitKind {
     Asm,
 }
 
+#[cfg(feature = "compile")]
 const RUN_EXAMPLES: &str = "\
 Examples:
   precast run app.so                       run an object
@@ -197,39 +206,43 @@ Modules are compiled into $XDG_CACHE_HOME/precast or ~/.cache/precast.
 An object is native code: run only objects that you trust, see --trusted-key.";
 
 /// Run an object, or a module that is compiled first.
-#[derive(Debug, clap::Args)]
-#[command(after_help = RUN_EXAMPLES)]
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "compile", derive(clap::Args))]
+#[cfg_attr(feature = "compile", command(after_help = RUN_EXAMPLES))]
 pub(crate) struct RunArgs {
     /// Give the guest a directory, under the name GUEST if that is given; `:ro` lets it only
     /// read. May be repeated.
-    #[arg(long, value_name = "HOST[::GUEST][:ro]")]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "HOST[::GUEST][:ro]"))]
     pub(crate) dir: Vec<units::DirArg>,
     /// Set an environment variable of the guest. May be repeated; nothing is inherited.
-    #[arg(long, value_name = "K=V", value_parser = units::parse_env)]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "K=V", value_parser = units::parse_env))]
     pub(crate) env: Vec<(String, String)>,
     /// Call this function instead of `_start`; ARGS are its arguments.
-    #[arg(long, value_name = "NAME")]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "NAME"))]
     pub(crate) invoke: Option<String>,
     /// Stop the guest after this long: 500ms, 2s, 1m.
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "DURATION", value_parser = units::parse_duration))]
     pub(crate) timeout: Option<Duration>,
     /// The most linear memory the guest may have: 65536, 512K, 64M, 2G.
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "SIZE", value_parser = units::parse_size))]
     pub(crate) max_memory: Option<u64>,
     /// Write what an instrumented object counts to this file, or add it to what is there.
-    #[arg(long, value_name = "FILE")]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "FILE"))]
     pub(crate) profile: Option<PathBuf>,
     /// Run only an object that is signed by the owner of this public key. May be repeated.
-    #[arg(long, value_name = "PUB")]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "PUB"))]
     pub(crate) trusted_key: Vec<PathBuf>,
     /// The object, or the module: .wasm or .wat; `-` is standard input.
-    #[arg(value_name = "FILE")]
+    #[cfg_attr(feature = "compile", arg(value_name = "FILE"))]
     pub(crate) file: PathBuf,
     /// The guest's arguments.
-    #[arg(
-        value_name = "ARGS",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
+    #[cfg_attr(
+        feature = "compile",
+        arg(
+            value_name = "ARGS",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )
     )]
     pub(crate) args: Vec<std::ffi::OsString>,
 }
@@ -262,9 +275,15 @@ pub(crate) struct SignArgs {
     pub(crate) files: Vec<PathBuf>,
 }
 
+#[cfg(feature = "compile")]
+const KEYGEN_EXAMPLES: &str = "\
+Examples:
+  precast keygen -s builds.key -p builds.pub    minisign's own keys do as well";
+
 /// Arguments of `precast keygen`.
 #[cfg(feature = "compile")]
 #[derive(Debug, clap::Args)]
+#[command(after_help = KEYGEN_EXAMPLES)]
 pub(crate) struct KeygenArgs {
     /// Where the secret key goes.
     #[arg(short, long, value_name = "KEY")]
@@ -278,17 +297,28 @@ pub(crate) struct KeygenArgs {
     pub(crate) no_password: bool,
 }
 
+#[cfg(feature = "compile")]
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  precast verify -p builds.pub app.so    exit code 0 if it is signed and unchanged";
+
 /// Arguments of `precast verify`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "compile", derive(clap::Args))]
+#[cfg_attr(feature = "compile", command(after_help = VERIFY_EXAMPLES))]
 pub(crate) struct VerifyArgs {
     /// A public key whose owner is trusted. May be repeated.
-    #[arg(short, long, value_name = "PUB", required = true)]
+    #[cfg_attr(
+        feature = "compile",
+        arg(short, long, value_name = "PUB", required = true)
+    )]
     pub(crate) public_key: Vec<PathBuf>,
     /// The objects; `-` is standard input.
-    #[arg(value_name = "FILE", required = true)]
+    #[cfg_attr(feature = "compile", arg(value_name = "FILE", required = true))]
     pub(crate) files: Vec<PathBuf>,
 }
 
+#[cfg(feature = "compile")]
 const INSPECT_EXAMPLES: &str = "\
 Examples:
   precast inspect app.so            target, ABI, imports, exports, sizes
@@ -296,16 +326,17 @@ Examples:
   precast inspect --verify app.so   check every record and all code; fails if one is wrong";
 
 /// Arguments of `precast inspect`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = INSPECT_EXAMPLES)]
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "compile", derive(clap::Args))]
+#[cfg_attr(feature = "compile", command(after_help = INSPECT_EXAMPLES))]
 pub(crate) struct InspectArgs {
     /// The object; `-` is standard input.
-    #[arg(value_name = "FILE")]
+    #[cfg_attr(feature = "compile", arg(value_name = "FILE"))]
     pub(crate) file: PathBuf,
     /// Print JSON.
-    #[arg(long)]
+    #[cfg_attr(feature = "compile", arg(long))]
     pub(crate) json: bool,
     /// Check every offset, trap site and table entry of the object, and its machine code.
-    #[arg(long)]
+    #[cfg_attr(feature = "compile", arg(long))]
     pub(crate) verify: bool,
 }

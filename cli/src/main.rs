@@ -24,15 +24,23 @@ mod verify;
 #[cfg(not(feature = "verify"))]
 #[path = "no_verify.rs"]
 mod verify;
+#[cfg(feature = "wasi")]
+mod world;
+#[cfg(not(feature = "wasi"))]
+#[path = "no_world.rs"]
+mod world;
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-use clap::error::ErrorKind;
+#[cfg(feature = "compile")]
+use clap::{CommandFactory, error::ErrorKind};
 
-use args::{Args, Command};
+#[cfg(feature = "compile")]
+use args::Args;
+use args::Command;
 use failure::Failure;
 
+#[cfg(feature = "compile")]
 fn main() -> ExitCode {
     match Args::read() {
         Ok(args) => execute(args.command),
@@ -45,6 +53,19 @@ fn main() -> ExitCode {
     }
 }
 
+#[cfg(not(feature = "compile"))]
+fn main() -> ExitCode {
+    match words::read(std::env::args_os().skip(1)) {
+        Ok(command) => execute(command),
+        Err(words::Ended::Usage(problem)) => Failure::Usage(problem).report(),
+        Err(words::Ended::Told(text)) => match failure::print(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        },
+    }
+}
+
+#[cfg(feature = "compile")]
 /// What is wrong with the command line. The parser draws it in paragraphs: first the problem, then
 /// perhaps a tip, and how the command is used.
 fn in_one_line(drawn: &str) -> String {
@@ -71,6 +92,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Sign(args) => sign::sign(&args).map(|()| 0),
         Command::Verify(args) => trust::verify(&args).map(|()| 0),
         Command::Inspect(args) => inspect::inspect(&args).map(|()| 0),
+        #[cfg(feature = "compile")]
         Command::Completions { shell } => completions(shell).map(|()| 0),
     };
     match done {
@@ -80,6 +102,7 @@ fn execute(command: Command) -> ExitCode {
     }
 }
 
+#[cfg(feature = "compile")]
 /// Prints the completion script of a shell.
 fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut script = Vec::new();

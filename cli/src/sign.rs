@@ -65,6 +65,10 @@ fn secret_key(path: &Path) -> Result<SecretKey, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::at(path, reason(&error)))?;
     let no_key = "is no secret key as minisign and `precast keygen` write them";
     let parse = || SecretKeyBox::from_string(&text).map_err(|_| Failure::at(path, no_key));
+    // Public keys have the same form, and are shorter.
+    if text.lines().nth(1).is_none_or(|line| line.len() < 200) {
+        return Err(Failure::at(path, no_key));
+    }
     if let Ok(key) = parse()?.into_unencrypted_secret_key() {
         return Ok(key);
     }

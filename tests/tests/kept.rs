@@ -14,6 +14,7 @@ use precast_tests::wasi;
 use precast_wasi::{WasiCtx, WasiCtxBuilder};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 fn abi_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("abi")
@@ -28,6 +29,16 @@ fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
+}
+
+/// Once, before any test looks at them.
+fn keep_if_asked() {
+    static KEPT: Once = Once::new();
+    KEPT.call_once(|| {
+        if std::env::var_os("KEEP_ABI").is_some() {
+            keep();
+        }
+    });
 }
 
 /// Compiles the sources for this version.
@@ -50,9 +61,7 @@ fn keep() {
 
 #[test]
 fn objects_of_every_version_run() {
-    if std::env::var_os("KEEP_ABI").is_some() {
-        keep();
-    }
+    keep_if_asked();
     let mut count = 0;
     for entry in fs::read_dir(abi_dir()).expect("tests/abi").flatten() {
         for object in files(&entry.path(), "so") {
@@ -66,6 +75,7 @@ fn objects_of_every_version_run() {
 
 #[test]
 fn this_version_has_its_objects() {
+    keep_if_asked();
     let names = |dir: &str| {
         let files = files(&abi_dir().join(dir), "wat");
         files
@@ -125,8 +135,9 @@ fn call_with<'a>(
             other => panic!("no word for {other:?}"),
         })
         .collect();
-    match func.call(store, &args) {
-        Ok(results) => results.iter().map(word).collect::<Vec<_>>().join(" "),
+    let mut results = vec![Val::I32(0); ty.results().len()];
+    match func.call(store, &args, &mut results) {
+        Ok(()) => results.iter().map(word).collect::<Vec<_>>().join(" "),
         Err(error) => format!("trap: {}", error.trap().expect("a trap").code()),
     }
 }
