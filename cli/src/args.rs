@@ -72,6 +72,7 @@ pub(crate) enum Command {
     /// Say whether objects are signed by a key, and unchanged since.
     Verify(VerifyArgs),
     /// Show what an object contains and needs.
+    #[cfg(feature = "inspect")]
     Inspect(InspectArgs),
     /// Print the completion script for a shell.
     #[cfg(feature = "compile")]
@@ -325,6 +326,7 @@ Examples:
   precast inspect --json app.so     the same for programs
   precast inspect --verify app.so   check every record and all code; fails if one is wrong";
 
+#[cfg(feature = "inspect")]
 /// Arguments of `precast inspect`.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "compile", derive(clap::Args))]

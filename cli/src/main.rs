@@ -9,6 +9,7 @@ mod cached;
 mod compile;
 mod failure;
 mod input;
+#[cfg(feature = "inspect")]
 mod inspect;
 mod invoke;
 mod output;
@@ -21,9 +22,11 @@ mod trust;
 mod units;
 #[cfg(feature = "verify")]
 mod verify;
-#[cfg(not(feature = "verify"))]
+#[cfg(all(feature = "inspect", not(feature = "verify")))]
 #[path = "no_verify.rs"]
 mod verify;
+#[cfg(not(feature = "compile"))]
+mod words;
 #[cfg(feature = "wasi")]
 mod world;
 #[cfg(not(feature = "wasi"))]
@@ -91,6 +94,7 @@ fn execute(command: Command) -> ExitCode {
         #[cfg(feature = "compile")]
         Command::Sign(args) => sign::sign(&args).map(|()| 0),
         Command::Verify(args) => trust::verify(&args).map(|()| 0),
+        #[cfg(feature = "inspect")]
         Command::Inspect(args) => inspect::inspect(&args).map(|()| 0),
         #[cfg(feature = "compile")]
         Command::Completions { shell } => completions(shell).map(|()| 0),

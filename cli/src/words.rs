@@ -6,7 +6,9 @@ use std::iter::Peekable;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::args::{Command, InspectArgs, RunArgs, VerifyArgs};
+#[cfg(feature = "inspect")]
+use crate::args::InspectArgs;
+use crate::args::{Command, RunArgs, VerifyArgs};
 use crate::units;
 
 /// Why there is nothing to execute.
@@ -26,7 +28,6 @@ Usage: precast <COMMAND>
 Commands:
   run      Run an object
   verify   Say whether objects are signed by a key, and unchanged since
-  inspect  Show what an object contains and needs
 
 Options:
   -h, --help     Print help
@@ -46,6 +47,7 @@ pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Command, End
     let mut left = Words { words };
     match first.as_bytes() {
         b"run" => run(&mut left).map(Command::Run),
+        #[cfg(feature = "inspect")]
         b"inspect" => inspect(&mut left).map(Command::Inspect),
         b"verify" => verify(&mut left).map(Command::Verify),
         b"-h" | b"--help" | b"help" => Err(Ended::Told(HELP)),
@@ -65,7 +67,9 @@ fn run(words: &mut Words<impl Iterator<Item = OsString>>) -> Result<RunArgs, End
     while let Some(word) = words.next() {
         match word {
             Word::Option(name, value) => match name.as_str() {
-                "--dir" => args.dir.push(words.parsed(&name, value, |text| text.parse())?),
+                "--dir" => args
+                    .dir
+                    .push(words.parsed(&name, value, |text| text.parse())?),
                 "--env" => args.env.push(words.parsed(&name, value, units::parse_env)?),
                 "--invoke" => args.invoke = Some(words.text(&name, value)?),
                 "--timeout" => {
@@ -89,6 +93,7 @@ fn run(words: &mut Words<impl Iterator<Item = OsString>>) -> Result<RunArgs, End
     usage("the following required arguments were not provided: <FILE>")
 }
 
+#[cfg(feature = "inspect")]
 fn inspect(words: &mut Words<impl Iterator<Item = OsString>>) -> Result<InspectArgs, Ended> {
     let mut args = InspectArgs::default();
     let mut file = None;
@@ -167,17 +172,25 @@ impl<I: Iterator<Item = OsString>> Words<I> {
         }
         let equals = bytes.iter().position(|byte| *byte == b'=');
         let (name, value) = match equals {
-            Some(at) => (&bytes[..at], Some(OsString::from_vec(bytes[at + 1..].to_vec()))),
+            Some(at) => (
+                &bytes[..at],
+                Some(OsString::from_vec(bytes[at + 1..].to_vec())),
+            ),
             None => (bytes, None),
         };
-        Some(Word::Option(String::from_utf8_lossy(name).into_owned(), value))
+        Some(Word::Option(
+            String::from_utf8_lossy(name).into_owned(),
+            value,
+        ))
     }
 
     /// The value of an option: what follows its `=`, or the next word.
     fn value(&mut self, name: &str, value: Option<OsString>) -> Result<OsString, Ended> {
         match value.or_else(|| self.words.next()) {
             Some(value) => Ok(value),
-            None => usage(&format!("a value is required for '{name}' but none was supplied")),
+            None => usage(&format!(
+                "a value is required for '{name}' but none was supplied"
+            )),
         }
     }
 
@@ -234,7 +247,6 @@ mod tests {
             ("run --wrong a", "--wrong"),
             ("run --timeout", "a value is required"),
             ("run --timeout 2y a", "500ms"),
-            ("inspect a b", "'b'"),
             ("verify a", "--public-key"),
         ] {
             match parse(line) {
@@ -242,7 +254,7 @@ mod tests {
                 other => panic!("{line}: {other:?}"),
             }
         }
-        for line in ["", "--help", "run -h", "inspect --help", "verify --help", "-V"] {
+        for line in ["", "--help", "run -h", "verify --help", "-V"] {
             assert!(matches!(parse(line), Err(Ended::Told(_))), "{line}");
         }
     }
@@ -252,10 +264,11 @@ mod tests {
     fn the_help_of_the_whole_command_is_true_here() {
         for (command, help) in [
             ("run", include_str!("../tests/cli/help-run.txt")),
-            ("inspect", include_str!("../tests/cli/help-inspect.txt")),
             ("verify", include_str!("../tests/cli/help-verify.txt")),
         ] {
-            let names = help.split_whitespace().filter(|word| word.starts_with("--"));
+            let names = help
+                .split_whitespace()
+                .filter(|word| word.starts_with("--"));
             for name in names.filter(|name| name.len() > 2 && name.is_ascii()) {
                 let name = name.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
                 let told = parse(&format!("{command} {name}"));
