@@ -4,7 +4,7 @@ CARGO ?= cargo
 PRECAST = target/debug/precast
 OUT = target/example
 
-.PHONY: help run test check spec bench doc ci fuzz bless real figures versus bench-code edge-test dist capi
+.PHONY: help run test check spec bench doc ci fuzz bless real figures versus bench-code edge-test dist capi small keep-abi
 
 help:
 	@echo 'make run    compile the example to a shared object and run it in a sandbox'
@@ -21,6 +21,8 @@ help:
 	@echo '            BENCH="--kernel fib,sha256 --quick --only-precast --without PASS --disas" chooses'
 	@echo 'make doc    the documentation, under target/doc'
 	@echo 'make fuzz   random modules against an interpreter; FUZZ=600 says for how many seconds'
+	@echo 'make keep-abi  keep objects of this version, which every later one must run: tests/abi'
+	@echo 'make small  the command without a compiler, for devices, and its size'
 	@echo 'make real   published WASI programs, downloaded and compared with another runtime'
 	@echo 'make bless  accept what golden tests print now'
 	@echo 'make ci     what .ci/run does: check and test'
@@ -78,6 +80,14 @@ versus:
 bench-code:
 	$(CARGO) build --release -p precast-cli -p precast-benches --bins
 	target/release/code $(BENCH)
+
+keep-abi:
+	KEEP_ABI=1 $(CARGO) test --test kept
+
+# What a device gets: 750 KiB, or 450 without WASI.
+small:
+	$(CARGO) build -p precast-cli --no-default-features --features wasi --profile small --target-dir target/small
+	@size=$$(stat -c %s target/small/small/precast); echo "$$size bytes"; test $$size -le 768000
 
 ci:
 	.ci/run

@@ -28,6 +28,7 @@ pub mod instance;
 pub mod object;
 pub mod profile;
 pub mod runtime;
+pub mod signature;
 pub mod trap;
 pub mod types;
 

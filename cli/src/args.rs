@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "compile")]
 use clap::builder::styling::{AnsiColor, Styles};
+#[cfg(feature = "compile")]
 use clap::{Args as _, FromArgMatches, Parser, Subcommand};
 
 use crate::units;
 
+#[cfg(feature = "compile")]
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
+#[cfg(feature = "compile")]
 const EXAMPLES: &str = "\
 Examples:
   precast compile app.wasm -o app.so     compile once, for any x86-64-v3 CPU
@@ -21,6 +25,7 @@ Examples:
   precast run app.wasm                   compile into the cache, and run
   precast inspect app.so                 what is in it, what it needs";
 
+#[cfg(feature = "compile")]
 /// Compiles WebAssembly ahead of time to native shared objects, and runs them in sandboxes.
 #[derive(Debug, Parser)]
 #[command(name = "precast", version, styles = STYLES, after_help = EXAMPLES)]
@@ -30,6 +35,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
+#[cfg(feature = "compile")]
 impl Args {
     /// Reads the command line.
     ///
@@ -50,7 +56,8 @@ impl Args {
     }
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug)]
+#[cfg_attr(feature = "compile", derive(Subcommand))]
 pub(crate) enum Command {
     /// Compile a module to a shared object.
     #[cfg(feature = "compile")]
@@ -59,9 +66,19 @@ pub(crate) enum Command {
     /// Make one program of a module and what runs it.
     #[cfg(feature = "compile")]
     Bundle(BundleArgs),
+    /// Make a pair of keys, for signing objects.
+    #[cfg(feature = "compile")]
+    Keygen(KeygenArgs),
+    /// Sign objects, so that those who trust the key run them.
+    #[cfg(feature = "compile")]
+    Sign(SignArgs),
+    /// Say whether objects are signed by a key, and unchanged since.
+    Verify(VerifyArgs),
     /// Show what an object contains and needs.
+    #[cfg(feature = "inspect")]
     Inspect(InspectArgs),
     /// Print the completion script for a shell.
+    #[cfg(feature = "compile")]
     #[command(after_help = "\
 Examples:
   precast completions bash > ~/.local/share/bash-completion/completions/precast
@@ -84,18 +101,23 @@ Examples:
   precast compile --emit asm app.wasm -o -     see the code that comes out
   precast compile --instrument app.wasm        code that counts, for a profile, and
   precast compile --profile app.profile app.wasm       the code that is made from it
-  cat app.wasm | precast compile - -o app.so   from standard input";
+  precast compile a.wasm b.wasm -o build/      many, into a directory
+  precast compile --cache .cache app.wasm      nothing is compiled twice
+  cat app.wasm | precast compile - -o app.so   from standard input
+
+The exit code is 1 if one of the modules cannot be compiled; the others are.
+See docs/pipelines.md for caches, reports and build systems.";
 
 /// Arguments of `precast compile`.
 #[cfg(feature = "compile")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = COMPILE_EXAMPLES)]
 pub(crate) struct CompileArgs {
-    /// The module: .wasm or .wat; `-` is standard input.
-    #[arg(value_name = "IN")]
-    pub(crate) input: PathBuf,
-    /// Where the result goes; `-` is standard output [default: IN's name, here, with the
-    /// ending of what is emitted].
+    /// The modules: .wasm or .wat; `-` is standard input.
+    #[arg(value_name = "IN", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Where the result goes: a file, a directory, or `-` for standard output [default: IN's
+    /// name, here, with the ending of what is emitted].
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     /// Compile for this target [default: this machine's].
@@ -136,6 +158,12 @@ pub(crate) struct CompileArgs {
     /// How many threads compile; 0 is one for each CPU. The result is the same.
     #[arg(short, long, default_value_t = 0, value_name = "N")]
     pub(crate) jobs: usize,
+    /// Keep what is compiled in this directory, and take from it what was compiled before.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Print a report on standard output: what became of each module.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Print nothing but errors.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -171,6 +199,7 @@ pub(crate) enum EmitKind {
     Header,
 }
 
+#[cfg(feature = "compile")]
 const RUN_EXAMPLES: &str = "\
 Examples:
   precast run app.so                       run an object
@@ -180,42 +209,50 @@ Examples:
   precast run --invoke add add.wasm 2 3    call one function, print its results
   precast run --timeout 2s --max-memory 64M app.so
   precast run --profile app.profile app.so of code compiled with --instrument
+  precast run --trusted-key builds.pub app.so   only if it is signed
 
 The exit code is the guest's; 134 where it trapped, 1 where it could not be run.
 Modules are compiled into $XDG_CACHE_HOME/precast or ~/.cache/precast.
-An object is native code: run only objects that you trust.";
+An object is native code: run only objects that you trust, see --trusted-key.";
 
 /// Run an object, or a module that is compiled first.
-#[derive(Debug, clap::Args)]
-#[command(after_help = RUN_EXAMPLES)]
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "compile", derive(clap::Args))]
+#[cfg_attr(feature = "compile", command(after_help = RUN_EXAMPLES))]
 pub(crate) struct RunArgs {
     /// Give the guest a directory, under the name GUEST if that is given; `:ro` lets it only
     /// read. May be repeated.
-    #[arg(long, value_name = "HOST[::GUEST][:ro]")]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "HOST[::GUEST][:ro]"))]
     pub(crate) dir: Vec<units::DirArg>,
     /// Set an environment variable of the guest. May be repeated; nothing is inherited.
-    #[arg(long, value_name = "K=V", value_parser = units::parse_env)]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "K=V", value_parser = units::parse_env))]
     pub(crate) env: Vec<(String, String)>,
     /// Call this function instead of `_start`; ARGS are its arguments.
-    #[arg(long, value_name = "NAME")]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "NAME"))]
     pub(crate) invoke: Option<String>,
     /// Stop the guest after this long: 500ms, 2s, 1m.
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "DURATION", value_parser = units::parse_duration))]
     pub(crate) timeout: Option<Duration>,
     /// The most linear memory the guest may have: 65536, 512K, 64M, 2G.
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "SIZE", value_parser = units::parse_size))]
     pub(crate) max_memory: Option<u64>,
     /// Write what an instrumented object counts to this file, or add it to what is there.
-    #[arg(long, value_name = "FILE")]
+    #[cfg_attr(feature = "compile", arg(long, value_name = "FILE"))]
     pub(crate) profile: Option<PathBuf>,
+    /// Run only an object that is signed by the owner of this public key. May be repeated.
+    #[cfg_attr(feature = "compile", arg(long, value_name = "PUB"))]
+    pub(crate) trusted_key: Vec<PathBuf>,
     /// The object, or the module: .wasm or .wat; `-` is standard input.
-    #[arg(value_name = "FILE")]
+    #[cfg_attr(feature = "compile", arg(value_name = "FILE"))]
     pub(crate) file: PathBuf,
     /// The guest's arguments.
-    #[arg(
-        value_name = "ARGS",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
+    #[cfg_attr(
+        feature = "compile",
+        arg(
+            value_name = "ARGS",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )
     )]
     pub(crate) args: Vec<std::ffi::OsString>,
 }
@@ -230,6 +267,7 @@ impl RunArgs {
             timeout: None,
             max_memory: None,
             profile: None,
+            trusted_key: Vec::new(),
             file,
             args: Vec::new(),
         }
@@ -285,23 +323,97 @@ pub(crate) struct BundleArgs {
     pub(crate) quiet: bool,
 }
 
+#[cfg(feature = "compile")]
+const SIGN_EXAMPLES: &str = "\
+Examples:
+  precast sign -s builds.key app.so
+  precast sign -s builds.key --comment 'app 1.2' app.so -o signed/app.so
+
+Keys and signatures are minisign's. The password of an encrypted key is asked for on the
+terminal, or taken from PRECAST_KEY_PASSWORD.";
+
+/// Arguments of `precast sign`.
+#[cfg(feature = "compile")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = SIGN_EXAMPLES)]
+pub(crate) struct SignArgs {
+    /// The secret key, as `precast keygen` or minisign made it.
+    #[arg(short, long, value_name = "KEY")]
+    pub(crate) secret_key: PathBuf,
+    /// What is signed along with the object, and shown by `precast verify` [default: the time].
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Where the signed object goes [default: where the object is].
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// The objects. A signature that is there is replaced.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[cfg(feature = "compile")]
+const KEYGEN_EXAMPLES: &str = "\
+Examples:
+  precast keygen -s builds.key -p builds.pub    minisign's own keys do as well";
+
+/// Arguments of `precast keygen`.
+#[cfg(feature = "compile")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = KEYGEN_EXAMPLES)]
+pub(crate) struct KeygenArgs {
+    /// Where the secret key goes.
+    #[arg(short, long, value_name = "KEY")]
+    pub(crate) secret_key: PathBuf,
+    /// Where the public key goes.
+    #[arg(short, long, value_name = "PUB")]
+    pub(crate) public_key: PathBuf,
+    /// Do not encrypt the secret key. Else the password is asked for on the terminal, or taken
+    /// from PRECAST_KEY_PASSWORD.
+    #[arg(long)]
+    pub(crate) no_password: bool,
+}
+
+#[cfg(feature = "compile")]
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  precast verify -p builds.pub app.so    exit code 0 if it is signed and unchanged";
+
+/// Arguments of `precast verify`.
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "compile", derive(clap::Args))]
+#[cfg_attr(feature = "compile", command(after_help = VERIFY_EXAMPLES))]
+pub(crate) struct VerifyArgs {
+    /// A public key whose owner is trusted. May be repeated.
+    #[cfg_attr(
+        feature = "compile",
+        arg(short, long, value_name = "PUB", required = true)
+    )]
+    pub(crate) public_key: Vec<PathBuf>,
+    /// The objects; `-` is standard input.
+    #[cfg_attr(feature = "compile", arg(value_name = "FILE", required = true))]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[cfg(feature = "compile")]
 const INSPECT_EXAMPLES: &str = "\
 Examples:
   precast inspect app.so            target, ABI, imports, exports, sizes
   precast inspect --json app.so     the same for programs
   precast inspect --verify app.so   check every record and all code; fails if one is wrong";
 
+#[cfg(feature = "inspect")]
 /// Arguments of `precast inspect`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = INSPECT_EXAMPLES)]
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "compile", derive(clap::Args))]
+#[cfg_attr(feature = "compile", command(after_help = INSPECT_EXAMPLES))]
 pub(crate) struct InspectArgs {
     /// The object; `-` is standard input.
-    #[arg(value_name = "FILE")]
+    #[cfg_attr(feature = "compile", arg(value_name = "FILE"))]
     pub(crate) file: PathBuf,
     /// Print JSON.
-    #[arg(long)]
+    #[cfg_attr(feature = "compile", arg(long))]
     pub(crate) json: bool,
     /// Check every offset, trap site and table entry of the object, and its machine code.
-    #[arg(long)]
+    #[cfg_attr(feature = "compile", arg(long))]
     pub(crate) verify: bool,
 }

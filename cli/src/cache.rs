@@ -1,4 +1,4 @@
-//! The cache of compiled modules, one per user.
+//! The cache of compiled modules: one per user, and those that `precast compile --cache` names.
 //!
 //! An entry is an object with a checksum behind it, under a name made of everything that went
 //! into it. Opening an object is trusting it, so nobody else may be able to write here: the
@@ -38,7 +38,14 @@ impl Cache {
         Cache::open_at(dir)
     }
 
-    fn open_at(dir: PathBuf) -> Result<Cache, String> {
+    /// The cache in `dir`, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::open`].
+    pub(crate) fn open_at(dir: PathBuf) -> Result<Cache, String> {
+        // The directory above it is looked at, too.
+        let dir = std::path::absolute(&dir).unwrap_or(dir);
         let shown = dir.display();
         let create = || {
             dir.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -74,6 +81,26 @@ impl Cache {
             return None;
         }
         is_whole(&fs::read(&path).ok()?).then_some(path)
+    }
+
+    /// The bytes of the entry, if it is there, ours, and whole. It counts as used a moment ago,
+    /// for those who remove what was not used for long.
+    pub(crate) fn read(&self, key: &Key) -> Option<Vec<u8>> {
+        let path = self.path(key);
+        let found = fs::symlink_metadata(&path).ok()?;
+        if !found.is_file() || check_private(&found).is_err() {
+            return None;
+        }
+        let mut entry = fs::read(&path).ok()?;
+        if !is_whole(&entry) {
+            return None;
+        }
+        entry.truncate(entry.len() - SUM_LEN - TRAILER_MAGIC.len());
+        let now = fs::FileTimes::new().set_modified(std::time::SystemTime::now());
+        let touched = fs::File::options().append(true).open(&path);
+        // It is an entry whether its time can be set or not.
+        let _ = touched.and_then(|file| file.set_times(now));
+        Some(entry)
     }
 
     /// Stores an object; the path of the entry.
@@ -199,6 +226,7 @@ mod tests {
         let path = cache.store(&key, b"object").unwrap();
         assert_eq!(cache.find(&key), Some(path.clone()));
         assert!(fs::read(path).unwrap().starts_with(b"object"));
+        assert_eq!(cache.read(&key).unwrap(), b"object");
         assert_eq!(cache.find(&Key::new(b"module", "size")), None);
         assert_eq!(cache.find(&Key::new(b"other module", "speed")), None);
     }
@@ -217,6 +245,7 @@ mod tests {
         flipped[3] ^= 1;
         fs::write(&path, &flipped).unwrap();
         assert_eq!(cache.find(&key), None);
+        assert_eq!(cache.read(&key), None);
         cache.store(&key, b"object").unwrap();
         assert!(cache.find(&key).is_some());
     }

@@ -36,6 +36,15 @@ impl Failure {
         Failure::new(name_of(path), problem)
     }
 
+    /// What the user is told.
+    #[cfg(feature = "compile")]
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Failure::Told(message) | Failure::Usage(message) => message,
+            Failure::BrokenPipe => "nobody reads the output",
+        }
+    }
+
     /// Tells the user.
     pub(crate) fn report(self) -> ExitCode {
         match self {

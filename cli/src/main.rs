@@ -12,26 +12,41 @@ mod cached;
 mod compile;
 mod failure;
 mod input;
+#[cfg(feature = "inspect")]
 mod inspect;
 mod invoke;
-#[cfg(feature = "compile")]
 mod output;
+#[cfg(feature = "compile")]
+mod report;
 mod run;
+#[cfg(feature = "compile")]
+mod sign;
+mod trust;
 mod units;
 #[cfg(feature = "verify")]
 mod verify;
-#[cfg(not(feature = "verify"))]
+#[cfg(all(feature = "inspect", not(feature = "verify")))]
 #[path = "no_verify.rs"]
 mod verify;
+#[cfg(not(feature = "compile"))]
+mod words;
+#[cfg(feature = "wasi")]
+mod world;
+#[cfg(not(feature = "wasi"))]
+#[path = "no_world.rs"]
+mod world;
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-use clap::error::ErrorKind;
+#[cfg(feature = "compile")]
+use clap::{CommandFactory, error::ErrorKind};
 
-use args::{Args, Command};
+#[cfg(feature = "compile")]
+use args::Args;
+use args::Command;
 use failure::Failure;
 
+#[cfg(feature = "compile")]
 fn main() -> ExitCode {
     if let Some(code) = bundled::run() {
         return code;
@@ -47,8 +62,24 @@ fn main() -> ExitCode {
     }
 }
 
+#[cfg(not(feature = "compile"))]
+fn main() -> ExitCode {
+    if let Some(code) = bundled::run() {
+        return code;
+    }
+    match words::read(std::env::args_os().skip(1)) {
+        Ok(command) => execute(command),
+        Err(words::Ended::Usage(problem)) => Failure::Usage(problem).report(),
+        Err(words::Ended::Told(text)) => match failure::print(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        },
+    }
+}
+
 /// What is wrong with the command line. The parser draws it in paragraphs: first the problem, then
 /// perhaps a tip, and how the command is used.
+#[cfg(feature = "compile")]
 fn in_one_line(drawn: &str) -> String {
     let mut paragraphs = drawn.split("\n\n");
     let problem = paragraphs.next().unwrap_or_default();
@@ -65,11 +96,18 @@ fn in_one_line(drawn: &str) -> String {
 fn execute(command: Command) -> ExitCode {
     let done = match command {
         #[cfg(feature = "compile")]
-        Command::Compile(args) => compile::compile(&args).map(|()| 0),
+        Command::Compile(args) => compile::compile(&args),
         Command::Run(args) => run::run(&args),
         #[cfg(feature = "compile")]
         Command::Bundle(args) => bundle::bundle(&args).map(|()| 0),
+        #[cfg(feature = "compile")]
+        Command::Keygen(args) => sign::keygen(&args).map(|()| 0),
+        #[cfg(feature = "compile")]
+        Command::Sign(args) => sign::sign(&args).map(|()| 0),
+        Command::Verify(args) => trust::verify(&args).map(|()| 0),
+        #[cfg(feature = "inspect")]
         Command::Inspect(args) => inspect::inspect(&args).map(|()| 0),
+        #[cfg(feature = "compile")]
         Command::Completions { shell } => completions(shell).map(|()| 0),
     };
     match done {
@@ -79,6 +117,7 @@ fn execute(command: Command) -> ExitCode {
     }
 }
 
+#[cfg(feature = "compile")]
 /// Prints the completion script of a shell.
 fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut script = Vec::new();

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::failure::{self, Failure, reason};
 
@@ -49,6 +51,7 @@ impl Destination {
     }
 
     /// Whether results go to standard output.
+    #[cfg(feature = "compile")]
     pub(crate) fn is_stdout(&self) -> bool {
         matches!(self, Destination::Stdout)
     }
@@ -99,13 +102,36 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// As [`replace`], with these permission bits (less the process's umask).
 pub(crate) fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".precast-")
-        .permissions(fs::Permissions::from_mode(mode))
-        .tempfile_in(parent_of(path))?;
-    file.write_all(bytes)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    let (temporary, mut file) = new_file_in(parent_of(path), mode)?;
+    let written = file.write_all(bytes);
+    drop(file);
+    let moved = written.and_then(|()| fs::rename(&temporary, path));
+    if moved.is_err() {
+        // What went wrong is told; what cannot be tidied up after it changes nothing.
+        let _ = fs::remove_file(&temporary);
+    }
+    moved
+}
+
+/// A file in `dir` that nobody else has.
+fn new_file_in(dir: &Path, mode: u32) -> std::io::Result<(PathBuf, fs::File)> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+        let clock = clock.map_or(0, |since| since.subsec_nanos());
+        let name = format!(".precast-{}-{clock}-{number}", std::process::id());
+        let path = dir.join(name);
+        let options = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&path);
+        match options {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            opened => return Ok((path, opened?)),
+        }
+    }
 }
 
 #[cfg(test)]

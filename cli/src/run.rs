@@ -1,34 +1,31 @@
 //! `precast run`.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use precast::{Error, Extern, Instance, LimitError, Limits, Linker, Module, Store, TrapCode};
-use precast_wasi::{Exit, Perms, WasiCtx, WasiCtxBuilder};
+use precast::{Error, Extern, Instance, LimitError, Limits, Module, Store, TrapCode};
 
 use crate::args::RunArgs;
 use crate::failure::{Failure, TRAPPED, complain, name_of, remark};
 use crate::input::{self, Found, Kind};
 use crate::invoke;
 use crate::output::Destination;
-use crate::units::DirArg;
+use crate::trust;
+use crate::world::{self, World};
 
 /// Runs a guest; its exit code.
 pub(crate) fn run(args: &RunArgs) -> Result<i32, Failure> {
-    let module = match input::look(&args.file)? {
-        Found::ObjectFile => open(&args.file)?,
-        Found::Bytes(bytes) => match input::kind_of(&bytes) {
-            Kind::Object => load(&args.file, &bytes)?,
-            Kind::Module => compiled(&args.file, bytes)?,
-        },
+    let found = input::look(&args.file)?;
+    let module = match args.trusted_key.is_empty() {
+        true => any(&args.file, found)?,
+        false => signed(&args.trusted_key, &args.file, found)?,
     };
     run_module(args, module)
 }
 
 /// Runs a module; the guest's exit code.
 pub(crate) fn run_module(args: &RunArgs, module: Module) -> Result<i32, Failure> {
-    let mut store = Store::with_limits(world(args)?, limits(args));
+    let mut store = Store::with_limits(world::new(args)?, limits(args));
     // One too far away to be told as a moment is as good as none.
     let deadline = |timeout| Instant::now().checked_add(timeout);
     store.set_deadline(args.timeout.and_then(deadline));
@@ -36,6 +33,27 @@ pub(crate) fn run_module(args: &RunArgs, module: Module) -> Result<i32, Failure>
     // The process ends: the system takes all of it back at once.
     std::mem::forget((store, module));
     conclude(args, outcome)
+}
+
+/// Opens what the user names, which is trusting it.
+fn any(path: &Path, found: Found) -> Result<Module, Failure> {
+    match found {
+        Found::ObjectFile => open(path),
+        Found::Bytes(bytes) => match input::kind_of(&bytes) {
+            Kind::Object => load(path, &bytes),
+            Kind::Module => compiled(path, bytes),
+        },
+    }
+}
+
+/// Opens what is signed by one of these keys.
+fn signed(keys: &[PathBuf], path: &Path, found: Found) -> Result<Module, Failure> {
+    let trust = trust::read(keys)?;
+    match found {
+        Found::ObjectFile => Module::open_trusted(path, &trust),
+        Found::Bytes(bytes) => Module::from_trusted_bytes(&bytes, &trust),
+    }
+    .map_err(|error| Failure::at(path, error))
 }
 
 /// Opens an object that the user names.
@@ -73,38 +91,6 @@ fn limits(args: &RunArgs) -> Limits {
     limits
 }
 
-/// What the guest is given of the world.
-fn world(args: &RunArgs) -> Result<WasiCtx, Failure> {
-    let mut builder = WasiCtxBuilder::new();
-    builder.inherit_stdio();
-    // The name, without the place: a guest learns nothing about the host's directories.
-    builder.arg(args.file.file_name().unwrap_or_default().as_bytes());
-    if args.invoke.is_none() {
-        builder.args(args.args.iter().map(|arg| arg.as_bytes()));
-    }
-    for (name, value) in &args.env {
-        builder.env(name, value);
-    }
-    for DirArg {
-        host,
-        guest,
-        read_only,
-    } in &args.dir
-    {
-        let perms = if *read_only {
-            Perms::ReadOnly
-        } else {
-            Perms::ReadWrite
-        };
-        builder
-            .preopen_dir(host, guest, perms)
-            .map_err(|error| Failure::new("--dir", error))?;
-    }
-    builder
-        .build()
-        .map_err(|error| Failure::new("the guest's world", error))
-}
-
 /// Why a run ended that did not end well.
 enum End {
     /// The guest, or its instantiation, failed.
@@ -122,10 +108,8 @@ impl From<Error> for End {
 }
 
 /// Instantiates and calls what is to be called.
-fn run_in(store: &mut Store<WasiCtx>, module: &Module, args: &RunArgs) -> Result<(), End> {
-    let mut linker = Linker::new();
-    precast_wasi::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx);
-    let instance = linker.instantiate(&mut *store, module)?;
+fn run_in(store: &mut Store<World>, module: &Module, args: &RunArgs) -> Result<(), End> {
+    let instance = world::linker().instantiate(&mut *store, module)?;
     let outcome = call(store, instance, args);
     // However it ended: guests end by `proc_exit`.
     if let Some(path) = &args.profile {
@@ -135,7 +119,7 @@ fn run_in(store: &mut Store<WasiCtx>, module: &Module, args: &RunArgs) -> Result
 }
 
 /// Calls what is to be called.
-fn call(store: &mut Store<WasiCtx>, instance: Instance, args: &RunArgs) -> Result<(), End> {
+fn call(store: &mut Store<World>, instance: Instance, args: &RunArgs) -> Result<(), End> {
     match &args.invoke {
         Some(name) => {
             initialize(store, instance)?;
@@ -156,7 +140,7 @@ fn call(store: &mut Store<WasiCtx>, instance: Instance, args: &RunArgs) -> Resul
 }
 
 /// Writes what was counted, together with what had been counted before.
-fn write_profile(store: &Store<WasiCtx>, instance: Instance, path: &Path) -> Result<(), End> {
+fn write_profile(store: &Store<World>, instance: Instance, path: &Path) -> Result<(), End> {
     let Some(mut profile) = instance.profile(store)? else {
         let message = "counts nothing: compile it with --instrument to make a profile";
         return Err(End::Usage(message.to_owned()));
@@ -172,7 +156,7 @@ fn write_profile(store: &Store<WasiCtx>, instance: Instance, path: &Path) -> Res
 }
 
 /// A reactor wants to be told before anything else is called.
-fn initialize(store: &mut Store<WasiCtx>, instance: Instance) -> Result<(), Error> {
+fn initialize(store: &mut Store<World>, instance: Instance) -> Result<(), Error> {
     match instance.export(&*store, "_initialize") {
         Some(Extern::Func(_)) => instance
             .func::<(), ()>(&*store, "_initialize")?
@@ -181,7 +165,7 @@ fn initialize(store: &mut Store<WasiCtx>, instance: Instance) -> Result<(), Erro
     }
 }
 
-fn no_start(store: &Store<WasiCtx>, instance: Instance) -> String {
+fn no_start(store: &Store<World>, instance: Instance) -> String {
     let functions = invoke::functions(store, instance);
     if functions.is_empty() {
         return "exports neither `_start` nor any other function: there is nothing to run"
@@ -198,8 +182,8 @@ fn conclude(args: &RunArgs, outcome: Result<(), End>) -> Result<i32, Failure> {
         Err(End::Failed(failure)) => return Err(failure),
         Err(End::Guest(error)) => error,
     };
-    if let Some(exit) = error.downcast_ref::<Exit>() {
-        return Ok(exit.code as i32);
+    if let Some(code) = world::exit_code(&error) {
+        return Ok(code);
     }
     let Some(trap) = error.trap() else {
         return Err(Failure::at(&args.file, explain(&error)));
@@ -218,7 +202,7 @@ fn conclude(args: &RunArgs, outcome: Result<(), End>) -> Result<i32, Failure> {
 /// Some errors are about what this command provides.
 fn explain(error: &Error) -> String {
     match error {
-        Error::Link(_) => format!("{error}; `precast run` provides WASI preview 1 only"),
+        Error::Link(_) => format!("{error}; {}", world::PROVIDED),
         Error::Limit(LimitError::MemoryBytes { .. }) => format!("{error} (--max-memory)"),
         _ => error.to_string(),
     }

@@ -94,7 +94,7 @@ fn usage_errors_exit_with_2_and_say_what_is_wrong() {
         ("frobnicate", "frobnicate"),
         ("compile a.wasm -j many", "--jobs"),
         ("compile a.wasm -j -1", "-1"),
-        ("compile a.wasm b.wasm", "b.wasm"),
+        ("inspect a.so b.so", "b.so"),
         ("run --frobnicate", "--frobnicate"),
         ("inspect --jsno a.so", "--json"),
     ] {

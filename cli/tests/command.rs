@@ -290,7 +290,17 @@ fn inspect_shows_what_is_in_an_object() {
 #[test]
 fn help_has_examples_everywhere() {
     let place = Place::new();
-    for command in ["", "compile", "run", "bundle", "inspect", "completions"] {
+    for command in [
+        "",
+        "compile",
+        "run",
+        "bundle",
+        "keygen",
+        "sign",
+        "verify",
+        "inspect",
+        "completions",
+    ] {
         let help = place.run(&format!("{command} --help")).ok().stdout();
         assert!(help.contains("Examples:"), "{help}");
         let name = if command.is_empty() { "help" } else { command };

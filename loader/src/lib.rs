@@ -55,6 +55,8 @@ mod raw_handles;
 mod registry;
 mod runtime;
 mod signals;
+#[cfg(feature = "signatures")]
+mod signature;
 mod slot;
 mod static_module;
 mod store;
@@ -88,6 +90,8 @@ pub use object::{ObjectView, OpenError};
 pub use pool::{Pool, Sandbox, Template, TemplateFunc, Tenant};
 pub use precast_abi::profile::{Profile, ProfileError};
 pub use precast_abi::trap::TrapCode;
+#[cfg(feature = "signatures")]
+pub use signature::{KeyError, SignatureError, Signed, Trust};
 pub use store::{AsStore, AsStoreMut, Limits, Store, StoreMut, StoreOptions, StoreRef};
 pub use suspend::{Progress, Suspend, Suspended, Why};
 pub use table::Table;

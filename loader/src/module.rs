@@ -15,6 +15,8 @@ use precast_abi::types::ValType as AbiValType;
 use crate::interner;
 use crate::object::{Damage, Fault, MappedObject, Metadata, OpenError, Part};
 use crate::registry::Registration;
+#[cfg(feature = "signatures")]
+use crate::signature::Trust;
 use crate::sys::{Access, Reservation};
 use crate::types::{
     ExportType, ExternType, GlobalType, ImportType, MemoryType, RefType, TableType, TypeId, ValType,
@@ -114,6 +116,29 @@ impl Module {
         len: u64,
     ) -> Result<Module, OpenError> {
         Module::new(MappedObject::open_part(path.as_ref(), start, len)?)
+    }
+
+    /// Opens an object that is signed by a key that is trusted, and no other.
+    ///
+    /// What is checked is what is mapped: a sealed copy in memory, which nobody can change.
+    /// This is why it is safe: to add a key is to trust what its owner signs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::open`], and [`OpenError::Untrusted`].
+    #[cfg(feature = "signatures")]
+    pub fn open_trusted(path: impl AsRef<Path>, trust: &Trust) -> Result<Module, OpenError> {
+        Module::new(MappedObject::open_trusted(path.as_ref(), trust)?)
+    }
+
+    /// Opens a copy of an object in memory that is signed by a key that is trusted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::open_trusted`].
+    #[cfg(feature = "signatures")]
+    pub fn from_trusted_bytes(bytes: &[u8], trust: &Trust) -> Result<Module, OpenError> {
+        Module::new(MappedObject::from_trusted(bytes, trust)?)
     }
 
     pub(crate) fn new(object: MappedObject) -> Result<Module, OpenError> {

@@ -12,6 +12,7 @@ mod damage;
 mod detour;
 mod generate;
 mod link;
+mod object;
 mod plan;
 mod reference;
 mod rewrite;
@@ -143,6 +144,24 @@ pub fn compare(scenes: &[Scene], variant: Variant) -> Result<Option<Coverage>, S
     let actual = subject::run(scenes, variant)?;
     trace::compare(&expected, &actual)?;
     Ok(Some(expected.coverage()))
+}
+
+/// Damages an object and looks at all of it, without executing anything. A panic and an answer of
+/// more than one line are failures.
+pub fn damaged_object(seed: u64) -> Result<(), Box<Failure>> {
+    let mut rng = Rng::new(seed);
+    let Some(wasm) = generate::module(&mut rng, None) else {
+        return Ok(());
+    };
+    let variant = Variant::choose(&mut rng);
+    object::look_at_damaged(&wasm, variant, &mut rng).map_err(|message| {
+        Box::new(Failure {
+            seed,
+            variant: Some(variant),
+            message,
+            modules: vec![wasm],
+        })
+    })
 }
 
 /// Compiles a damaged module. A panic of the compiler, an answer of more than one line and an

@@ -1,7 +1,7 @@
 //! Generated modules, by us and by an interpreter: the same results, traps, host calls and final
 //! state. Seeds are fixed; `make fuzz` goes on from here.
 
-use precast_tests::fuzz::{Coverage, damaged, differential, relaxed};
+use precast_tests::fuzz::{Coverage, damaged, damaged_object, differential, relaxed};
 
 /// Stops a run that found nothing because it did nothing.
 const LEAST: Coverage = Coverage {
@@ -41,6 +41,15 @@ fn generated_modules_behave_as_in_an_interpreter() {
 fn optimisation_does_not_change_relaxed_simd() {
     for seed in 0..300 {
         if let Err(failure) = relaxed(seed) {
+            panic!("{failure}");
+        }
+    }
+}
+
+#[test]
+fn damaged_objects_are_looked_at_without_a_panic() {
+    for seed in 0..60 {
+        if let Err(failure) = damaged_object(seed) {
             panic!("{failure}");
         }
     }

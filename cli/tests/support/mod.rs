@@ -1,4 +1,5 @@
 //! Runs the command in a directory of its own, and compares what it prints.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use std::fs;
 use std::io::Write;

@@ -30,6 +30,9 @@ pub enum OpenError {
         /// The object's version, major and minor.
         found: (u16, u16),
     },
+    /// Not signed by a key that is trusted.
+    #[cfg(feature = "signatures")]
+    Untrusted(crate::signature::SignatureError),
     /// The operating system refused.
     Io {
         /// What was being done, as in "cannot … the object".
@@ -82,6 +85,8 @@ impl fmt::Display for OpenError {
                     ours.major, ours.minor
                 )
             }
+            #[cfg(feature = "signatures")]
+            OpenError::Untrusted(error) => error.fmt(f),
             OpenError::Io { doing, error } => write!(f, "cannot {doing} the object: {error}"),
         }
     }
@@ -91,8 +96,17 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             OpenError::Io { error, .. } => Some(error),
+            #[cfg(feature = "signatures")]
+            OpenError::Untrusted(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(feature = "signatures")]
+impl From<crate::signature::SignatureError> for OpenError {
+    fn from(error: crate::signature::SignatureError) -> OpenError {
+        OpenError::Untrusted(error)
     }
 }
 

@@ -265,6 +265,8 @@ fn check_layout(header: &ObjectHeader) -> Result<(), Damage> {
         let fits = len == 0 || is_mutable(layout, distance, len, align);
         require(fits, Damage::of(Part::Layout, Fault::OutOfBounds))?;
     }
+    let placed = header.counter_count != 0 || header.counters == NONE;
+    require(placed, Damage::of(Part::Layout, Fault::OutOfBounds))?;
     let ids = u64::from(header.types.len) * 4;
     let fits = ids == 0 || is_constant(layout, layout.type_ids, ids, 4);
     require(fits, Damage::of(Part::Layout, Fault::OutOfBounds))

@@ -25,6 +25,10 @@ use super::header::{self, Place};
 use super::linked::Linked;
 use super::metadata::Metadata;
 use super::unwind::UnwindEntry;
+#[cfg(feature = "signatures")]
+use crate::object::Looks;
+#[cfg(feature = "signatures")]
+use crate::signature::Trust;
 use crate::sys::{self, Access, Reservation};
 use precast_abi::object::ObjectHeader;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -133,6 +137,40 @@ impl MappedObject {
     fn map_file(file: OwnedFd) -> Result<MappedObject, OpenError> {
         let len = sys::len(file.as_fd()).map_err(io("read"))?;
         MappedObject::map(file, 0, len)
+    }
+
+    /// Maps a copy of a file that is signed by a key that is trusted.
+    ///
+    /// The copy is made and sealed first, then checked, then mapped: nobody can change the bytes
+    /// that were checked, whatever is done to the file meanwhile.
+    #[cfg(feature = "signatures")]
+    pub(crate) fn open_trusted(path: &Path, trust: &Trust) -> Result<MappedObject, OpenError> {
+        let file = sys::open_read(path).map_err(io("open"))?;
+        sys::len(file.as_fd()).map_err(io("read"))?;
+        MappedObject::map_trusted(sys::sealed_copy(file.as_fd()).map_err(io("copy"))?, trust)
+    }
+
+    /// Maps a copy of bytes that are signed by a key that is trusted.
+    #[cfg(feature = "signatures")]
+    pub(crate) fn from_trusted(bytes: &[u8], trust: &Trust) -> Result<MappedObject, OpenError> {
+        MappedObject::map_trusted(sys::sealed_bytes(bytes).map_err(io("copy"))?, trust)
+    }
+
+    /// Maps what is signed of a sealed file.
+    #[cfg(feature = "signatures")]
+    fn map_trusted(sealed: OwnedFd, trust: &Trust) -> Result<MappedObject, OpenError> {
+        let len = sys::len(sealed.as_fd()).map_err(io("read"))?;
+        if len == 0 {
+            return Err(OpenError::NotAnObject(Looks::Empty));
+        }
+        let whole = sys::map_whole_file(sealed.as_fd(), 0, len as usize).map_err(io("map"))?;
+        // SAFETY: the whole file was just mapped, and cannot become shorter: it is sealed.
+        let bytes = unsafe { bytes_at(&whole, (0, len as usize)) };
+        // What is no object at all is called that, rather than unsigned.
+        Elf::parse(&bytes[..bytes.len().min(PREFIX)], len)?;
+        let signed_len = trust.check(bytes)?.object.len() as u64;
+        drop(whole);
+        MappedObject::map(sealed, 0, signed_len)
     }
 
     /// Five system calls for any size: first page, reservation, and one mapping each for the

@@ -6,7 +6,7 @@
 //! its seed, and its module is left in `target/fuzz`. `fuzz SEED COUNT` runs these seeds and
 //! nothing else.
 
-use precast_tests::fuzz::{Failure, damaged, differential, relaxed};
+use precast_tests::fuzz::{Failure, damaged, damaged_object, differential, relaxed};
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -40,7 +40,12 @@ fn run_seeds(first: u64, count: u64) -> ExitCode {
         {
             return ExitCode::FAILURE;
         }
-        let outcomes = [differential(seed).map(|_| ()), relaxed(seed), damaged(seed)];
+        let outcomes = [
+            differential(seed).map(|_| ()),
+            relaxed(seed),
+            damaged(seed),
+            damaged_object(seed),
+        ];
         for failure in outcomes.into_iter().filter_map(Result::err) {
             found = true;
             report(&failure);

@@ -59,7 +59,7 @@ impl Variant {
         }
     }
 
-    fn options(self) -> Result<Options, String> {
+    pub(super) fn options(self) -> Result<Options, String> {
         Ok(Options {
             cpu: Cpu::parse(self.cpu).map_err(text)?,
             opt: self.opt,
