@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use precast_benches::Result;
 use precast_benches::versus::goals::{MEASURES, Table};
-use precast_benches::versus::{Effort, crossings, instances, interruption, live};
+use precast_benches::versus::{Effort, crossings, deadlines, instances, interruption, live};
 
 type Measure = fn(Effort, &mut Table) -> Result<()>;
 
@@ -28,6 +28,7 @@ const ALL: &[(&[&str], Measure)] = &[
     (&["call_out"], crossings::call_out),
     (&["trap", "trap_oob", "trap_stack"], crossings::traps),
     (&["interruptible"], interruption::interruptible),
+    (&["deadline", "deadline_p99"], deadlines::late),
 ];
 
 fn main() -> Result<()> {

@@ -4,23 +4,17 @@ use std::cell::RefCell;
 
 use super::goals::Table;
 use super::theirs::Settings;
-use super::{Effort, deadlines, ours, theirs};
+use super::{Effort, ours, theirs};
 use crate::Result;
 use crate::kernels::KERNELS;
 use crate::measure::{geometric_mean, interleave};
 
-/// Every kernel, when it can be stopped and when it cannot: the mean of the factors. And
-/// [`deadlines::late`].
+/// Every kernel, when it can be stopped and when it cannot: the mean of the factors.
 ///
 /// # Errors
 ///
 /// If a kernel fails or computes something else.
 pub fn interruptible(effort: Effort, table: &mut Table) -> Result<()> {
-    deadlines::late(effort, table)?;
-    kernels(effort, table)
-}
-
-fn kernels(effort: Effort, table: &mut Table) -> Result<()> {
     let with_epochs = Settings::DEFAULT.engine(4, true)?;
     let without = Settings::DEFAULT.engine(4, false)?;
     let (mut mine, mut other) = (Vec::new(), Vec::new());
