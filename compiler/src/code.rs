@@ -193,6 +193,7 @@ mod tests {
             ..Options::default()
         };
         let isa = crate::isa::build(&options).unwrap();
+        let lowering = crate::isa::build_lowering(&options).unwrap();
         let opt = OptLevel::None;
         let plain = crate::isa::build(&Options { opt, ..options }).unwrap();
         let module = ModuleInfo::read(wasm).unwrap();
@@ -202,6 +203,7 @@ mod tests {
             layout: &layout,
             isa: &*isa,
             plain: &*plain,
+            lowering: &*lowering,
             fuel: false,
             passes: crate::passes::Passes::ALL,
             counters: None,

@@ -8,6 +8,7 @@ use crate::code::Code;
 use crate::error::CompileError;
 use crate::helpers::Helper;
 use crate::module::{FuncIndex, ModuleInfo};
+use crate::passes;
 use crate::stubs::Stub;
 use crate::translate::{self, Env, Namespace};
 use cranelift_codegen::control::ControlPlane;
@@ -122,7 +123,8 @@ impl Worker {
     /// Translates and compiles a unit.
     fn compile(&mut self, env: &Env<'_>, unit: Unit) -> Result<Code, CompileError> {
         let context = self.translate(env, unit)?;
-        let isa = env.isa_for(&context.func);
+        let isa = passes::optimize(env, context)
+            .map_err(|error| codegen_error(env.module, unit, &error))?;
         context
             .compile(isa, &mut ControlPlane::default())
             .map_err(|error| codegen_error(env.module, unit, &error.inner))?;

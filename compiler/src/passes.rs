@@ -1,10 +1,16 @@
 //! Optimisations of our own, before Cranelift's. Each is a file, and can be turned off.
 
 mod branch_hints;
+mod broadcasts;
+mod cold_paths;
 #[cfg(test)]
 mod golden;
+mod immediates;
+mod latches;
+mod late;
 
 pub(crate) use branch_hints::BranchHints;
+pub(crate) use late::optimize;
 
 use crate::error::CompileError;
 use crate::options::OptLevel;
@@ -17,11 +23,25 @@ pub enum Pass {
     /// Branches that the module's `metadata.code.branch_hint` section calls unlikely leave the
     /// straight way through the code.
     BranchHints,
+    /// A value that is loaded to fill all lanes of a vector fills them at once.
+    Broadcasts,
+    /// Constants are stored from the instruction, whatever their width.
+    Immediates,
+    /// A loop's end compares the counter's next value, so that the one before is dead by then.
+    Latches,
+    /// What can only lead to a trap leaves the straight way through the code.
+    ColdPaths,
 }
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 1] = [(Pass::BranchHints, "branch-hints")];
+    pub const ALL: [(Pass, &'static str); 5] = [
+        (Pass::BranchHints, "branch-hints"),
+        (Pass::Broadcasts, "broadcasts"),
+        (Pass::Immediates, "immediates"),
+        (Pass::Latches, "latches"),
+        (Pass::ColdPaths, "cold-paths"),
+    ];
 
     /// The pass with this name.
     ///
