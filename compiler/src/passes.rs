@@ -6,6 +6,7 @@ mod cold_paths;
 #[cfg(test)]
 mod golden;
 mod immediates;
+mod invariants;
 mod latches;
 mod late;
 
@@ -31,16 +32,19 @@ pub enum Pass {
     Latches,
     /// What can only lead to a trap leaves the straight way through the code.
     ColdPaths,
+    /// Sums and the like that an innermost loop would make anew are made before it.
+    Invariants,
 }
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 5] = [
+    pub const ALL: [(Pass, &'static str); 6] = [
         (Pass::BranchHints, "branch-hints"),
         (Pass::Broadcasts, "broadcasts"),
         (Pass::Immediates, "immediates"),
         (Pass::Latches, "latches"),
         (Pass::ColdPaths, "cold-paths"),
+        (Pass::Invariants, "invariants"),
     ];
 
     /// The pass with this name.

@@ -2,6 +2,9 @@
 //!
 //! Cranelift makes `i == N - k` of it. So `i` is in use when `i + k`, which the next iteration
 //! starts with, is made: both need a register, and a move stands on the way back to the top.
+//!
+//! The same comes of a sum that is made before the last use of `i`: what a branch tests, Cranelift
+//! makes before what the branch takes along. So both the sum and the test go to the end of the block.
 
 use super::immediates::constant;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
@@ -10,6 +13,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     Block, BlockArg, Function, Inst, InstBuilder, InstructionData, Opcode, Value, ValueDef,
 };
+use std::collections::HashSet;
 
 /// A comparison that can be made of the sum.
 struct Latch {
@@ -21,14 +25,74 @@ struct Latch {
 pub(super) fn run(func: &mut Function) {
     let blocks: Vec<Block> = func.layout.blocks().collect();
     let mut conditions = Vec::new();
-    for block in blocks {
-        if let Some(latch) = latch(func, block) {
-            conditions.extend(rewrite(func, block, &latch));
+    for block in &blocks {
+        if let Some(latch) = latch(func, *block) {
+            conditions.extend(rewrite(func, *block, &latch));
         }
     }
     if !conditions.is_empty() {
         remove_unused(func, conditions);
     }
+    for block in blocks {
+        sink(func, block);
+    }
+}
+
+/// Moves the sums that `block` hands on, and the test before its branch, to its end.
+fn sink(func: &mut Function, block: Block) {
+    let Some(branch) = func.layout.last_inst(block) else {
+        return;
+    };
+    let (test, calls) = match &func.dfg.insts[branch] {
+        InstructionData::Brif { arg, blocks, .. } => (test(func, *arg, block), blocks.as_slice()),
+        InstructionData::Jump { destination, .. } => {
+            (Vec::new(), std::slice::from_ref(destination))
+        }
+        _ => return,
+    };
+    let handed_on = calls
+        .iter()
+        .flat_map(|call| call.args(&func.dfg.value_lists));
+    let sums = handed_on.filter_map(|arg| match arg {
+        BlockArg::Value(value) => sum(func, value).map(|sum| sum.inst),
+        _ => None,
+    });
+    let late: HashSet<Inst> = sums.chain(test).collect();
+    if late.is_empty() {
+        return;
+    }
+    // From the end: what is used before it stays, and so does what that is made of.
+    let mut used: HashSet<Value> = HashSet::new();
+    let mut place = branch;
+    let mut next = func.layout.prev_inst(branch);
+    while let Some(inst) = next {
+        next = func.layout.prev_inst(inst);
+        if late.contains(&inst) && !used.contains(&func.dfg.first_result(inst)) {
+            func.layout.remove_inst(inst);
+            func.layout.insert_inst(inst, place);
+            place = inst;
+        } else {
+            used.extend(func.dfg.inst_values(inst));
+        }
+    }
+}
+
+/// The instructions of `block` that make a condition, in their order.
+fn test(func: &Function, condition: Value, block: Block) -> Vec<Inst> {
+    let mut insts = Vec::new();
+    let mut value = condition;
+    while let ValueDef::Result(inst, 0) = func.dfg.value_def(value)
+        && comparison(func, value).is_some()
+        && is_in(func, inst, block)
+    {
+        insts.push(inst);
+        match func.dfg.insts[inst] {
+            InstructionData::Unary { arg, .. } => value = arg,
+            _ => break,
+        }
+    }
+    insts.reverse();
+    insts
 }
 
 /// The comparison that ends `block`, if it compares what is handed on in a sum.
@@ -79,18 +143,36 @@ fn comparison(func: &Function, condition: Value) -> Option<Inst> {
     }
 }
 
-/// What `sum`, made in `block`, adds to `counter`.
-fn step(func: &Function, sum: Value, counter: Value, block: Block) -> Option<i64> {
-    let ValueDef::Result(inst, 0) = func.dfg.value_def(sum) else {
+/// What `value`, made in `block`, adds to `counter`.
+fn step(func: &Function, value: Value, counter: Value, block: Block) -> Option<i64> {
+    let sum = sum(func, value).filter(|sum| sum.value == counter && is_in(func, sum.inst, block));
+    sum.map(|sum| sum.constant)
+}
+
+/// A value and a constant, added by `inst`.
+struct Sum {
+    inst: Inst,
+    value: Value,
+    constant: i64,
+}
+
+fn sum(func: &Function, value: Value) -> Option<Sum> {
+    let ValueDef::Result(inst, 0) = func.dfg.value_def(value) else {
         return None;
     };
-    match func.dfg.insts[inst] {
-        InstructionData::Binary {
-            opcode: Opcode::Iadd,
-            args: [first, second],
-        } if first == counter && is_in(func, inst, block) => constant(func, second),
-        _ => None,
-    }
+    let InstructionData::Binary {
+        opcode: Opcode::Iadd,
+        args: [value, second],
+    } = func.dfg.insts[inst]
+    else {
+        return None;
+    };
+    let constant = constant(func, second)?;
+    Some(Sum {
+        inst,
+        value,
+        constant,
+    })
 }
 
 fn is_in(func: &Function, inst: Inst, block: Block) -> bool {

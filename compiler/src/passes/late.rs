@@ -4,7 +4,7 @@
 //! used first, by rules that know nothing of the target: what an earlier pass had put in its place
 //! would not stay there.
 
-use super::{Pass, Passes, broadcasts, cold_paths, immediates, latches};
+use super::{Pass, Passes, broadcasts, cold_paths, immediates, invariants, latches};
 use crate::translate::Env;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -15,7 +15,8 @@ use cranelift_codegen::{CodegenError, Context};
 type Run = fn(&mut Function);
 
 /// The passes, in their order.
-const LATE: [(Pass, Run); 4] = [
+const LATE: [(Pass, Run); 5] = [
+    (Pass::Invariants, invariants::run),
     (Pass::Latches, latches::run),
     (Pass::Broadcasts, broadcasts::run),
     (Pass::Immediates, immediates::run),
