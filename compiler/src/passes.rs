@@ -2,7 +2,6 @@
 
 mod branch_hints;
 mod broadcasts;
-mod cold_paths;
 #[cfg(test)]
 mod golden;
 mod immediates;
@@ -30,20 +29,17 @@ pub enum Pass {
     Immediates,
     /// A loop's end compares the counter's next value, so that the one before is dead by then.
     Latches,
-    /// What can only lead to a trap leaves the straight way through the code.
-    ColdPaths,
     /// Sums and the like that an innermost loop would make anew are made before it.
     Invariants,
 }
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 6] = [
+    pub const ALL: [(Pass, &'static str); 5] = [
         (Pass::BranchHints, "branch-hints"),
         (Pass::Broadcasts, "broadcasts"),
         (Pass::Immediates, "immediates"),
         (Pass::Latches, "latches"),
-        (Pass::ColdPaths, "cold-paths"),
         (Pass::Invariants, "invariants"),
     ];
 

@@ -34,7 +34,7 @@ fn clif(wat: &str, passes: Passes) -> String {
 }
 
 /// What a late pass works on, and what it makes of that.
-fn optimised_clif(wat: &str, passes: Passes) -> String {
+pub(super) fn optimised_clif(wat: &str, passes: Passes) -> String {
     let options = Options {
         target: Target::parse("x86_64-linux").expect("a target"),
         ..Options::default()

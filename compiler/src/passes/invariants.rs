@@ -129,3 +129,45 @@ fn hoist(func: &mut Function, inst: Inst, sum: Sum, before: Inst) {
         args[1] = constant;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MAX_PER_LOOP;
+    use crate::passes::golden::optimised_clif;
+    use crate::passes::{Pass, Passes};
+
+    /// How many of the `bxor` of `inside` stay in the loop.
+    fn left(inside: &str) -> usize {
+        let wat = format!(
+            "(module (memory 1) (func $f) (func (param i32 i32)
+                (loop $top
+                    (i32.store (local.get 0) (local.get 0))
+                    {inside}
+                    (br_if $top (local.tee 0 (i32.sub (local.get 0) (i32.const 4)))))))"
+        );
+        let text = optimised_clif(&wat, Passes::NONE.with(Pass::Invariants));
+        let (_, body) = text.split_once("store").expect("a store");
+        body.matches("bxor").count()
+    }
+
+    fn store(constant: usize) -> String {
+        format!("(i32.store (i32.const {constant}) (i32.xor (local.get 1) (i32.const {constant})))")
+    }
+
+    #[test]
+    fn so_many_are_made_before_the_loop() {
+        let stores: String = (1..=MAX_PER_LOOP + 2).map(store).collect();
+        assert_eq!(left(&stores), 2);
+    }
+
+    #[test]
+    fn what_changes_in_the_loop_stays() {
+        let store = "(i32.store (i32.const 0) (i32.xor (local.get 0) (i32.const 7)))";
+        assert_eq!(left(store), 1);
+    }
+
+    #[test]
+    fn loops_with_calls_have_no_registers_to_spare() {
+        assert_eq!(left(&format!("(call $f) {}", store(7))), 1);
+    }
+}

@@ -218,3 +218,54 @@ fn remove_unused(func: &mut Function, conditions: Vec<Value>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::passes::golden::optimised_clif;
+    use crate::passes::{Pass, Passes};
+
+    fn clif(body: &str) -> String {
+        let wat = format!("(module (memory 1) (func (param $i i32) (param $j i32) {body}))");
+        optimised_clif(&wat, Passes::NONE.with(Pass::Latches))
+    }
+
+    /// The lines with `what`, by their number.
+    fn lines(text: &str, what: &str) -> Vec<usize> {
+        let lines = text.lines().enumerate();
+        let lines = lines.filter(|(_, line)| line.contains(what));
+        lines.map(|(number, _)| number).collect()
+    }
+
+    /// The verifier sees to the order of the two.
+    #[test]
+    fn sums_of_sums_keep_their_order() {
+        let text = clif(
+            "(loop $top
+                (i32.store (local.get $j) (local.get $i))
+                (local.set $j (i32.add (local.tee $i (i32.add (local.get $j) (i32.const 3))) (i32.const 5)))
+                (br_if $top (i32.ne (local.get $j) (local.get $i))))",
+        );
+        assert!(lines(&text, "iadd")[1] > lines(&text, "store")[0], "{text}");
+    }
+
+    #[test]
+    fn what_is_used_in_the_loop_stays_before_its_use() {
+        let text = clif(
+            "(loop $top
+                (local.set $i (i32.add (local.get $i) (i32.const 4)))
+                (i32.store (local.get $j) (local.get $i))
+                (br_if $top (i32.lt_u (local.get $i) (i32.const 1000))))",
+        );
+        let sums = lines(&text, "iadd v");
+        assert!(sums[0] < lines(&text, "store")[0], "{text}");
+    }
+
+    #[test]
+    fn other_comparisons_than_for_equality_stay_as_they_are() {
+        let body = "(loop $top
+            (i32.store (local.get $j) (local.get $i))
+            (local.set $j (i32.add (local.get $i) (i32.const 4)))
+            (br_if $top (i32.lt_s (local.get $i) (i32.const 1000))))";
+        assert!(!clif(body).contains("1004"));
+    }
+}
