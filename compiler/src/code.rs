@@ -207,6 +207,7 @@ mod tests {
             ..Options::default()
         };
         let isa = crate::isa::build(&options).unwrap();
+        let lowering = crate::isa::build_lowering(&options).unwrap();
         let plain = crate::isa::build(&Options {
             opt: OptLevel::None,
             ..options
@@ -219,6 +220,7 @@ mod tests {
             layout: &layout,
             isa: &*isa,
             plain: &*plain,
+            lowering: &*lowering,
             fuel: false,
             counters: None,
             profile: None,

@@ -135,7 +135,8 @@ impl Worker {
         unit: Unit,
     ) -> Result<Code, CompileError> {
         let (context, positions) = self.translate(env, inliner, unit)?;
-        let isa = env.isa_for(&context.func);
+        let isa = passes::optimize(env, context)
+            .map_err(|error| codegen_error(env.module, unit, &error))?;
         context
             .compile(isa, &mut ControlPlane::default())
             .map_err(|error| codegen_error(env.module, unit, &error.inner))?;

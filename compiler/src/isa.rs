@@ -11,6 +11,19 @@ use precast_abi::instance::STACK_GUARD;
 /// The code generator for these options.
 pub(crate) fn build(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
     let flags = shared_flags(options.opt).map_err(internal)?;
+    with_flags(options, flags)
+}
+
+/// The same code generator for functions that Cranelift's own optimiser has seen: it does not run
+/// again. (Cranelift 0.135 reads the level nowhere else.)
+pub(crate) fn build_lowering(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
+    let mut flags = shared_flags(options.opt).map_err(internal)?;
+    flags.set("opt_level", "none").map_err(internal)?;
+    with_flags(options, flags)
+}
+
+fn with_flags(options: &Options, flags: settings::Builder) -> Result<OwnedTargetIsa, CompileError> {
+    let flags = settings::Flags::new(flags);
     let mut builder = isa::lookup(options.target.triple()).map_err(internal)?;
     for setting in x86_settings(options.cpu) {
         builder.enable(setting).map_err(internal)?;
@@ -18,7 +31,7 @@ pub(crate) fn build(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
     builder.finish(flags).map_err(internal)
 }
 
-fn shared_flags(opt: OptLevel) -> Result<settings::Flags, SetError> {
+fn shared_flags(opt: OptLevel) -> Result<settings::Builder, SetError> {
     let mut flags = settings::builder();
     let (level, allocator) = match opt {
         OptLevel::None => ("none", "single_pass"),
@@ -45,7 +58,7 @@ fn shared_flags(opt: OptLevel) -> Result<settings::Flags, SetError> {
     flags.set("probestack_strategy", "inline")?;
     let guard_log2 = STACK_GUARD.trailing_zeros().to_string();
     flags.set("probestack_size_log2", &guard_log2)?;
-    Ok(settings::Flags::new(flags))
+    Ok(flags)
 }
 
 fn bool_name(value: bool) -> &'static str {

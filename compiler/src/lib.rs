@@ -102,6 +102,7 @@ pub fn compile_with_progress(
         opt: OptLevel::None,
         ..options.clone()
     })?;
+    let lowering = isa::build_lowering(options)?;
     let mut module = pool.install(|| ModuleInfo::read(wasm))?;
     if let Some(bytes) = options.memory_reservation {
         module.limit_memory(bytes)?;
@@ -117,6 +118,7 @@ pub fn compile_with_progress(
         layout: &layout,
         isa: &*isa,
         plain: &*plain,
+        lowering: &*lowering,
         fuel: options.fuel,
         passes: options.passes.at(options.opt),
         counters: counters.as_ref(),

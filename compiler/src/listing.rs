@@ -2,7 +2,7 @@
 
 use crate::compile::{self, Unit, Worker};
 use crate::error::CompileError;
-use crate::passes::Inliner;
+use crate::passes::{self, Inliner};
 use crate::stubs::Stub;
 use crate::symbols;
 use crate::translate::{self, Env};
@@ -31,8 +31,10 @@ pub(crate) fn asm(
     list(env, pool, stubs, |worker, inliner, unit| {
         let (context, _) = worker.translate(env, inliner, unit)?;
         context.set_disasm(true);
+        let isa = passes::optimize(env, context)
+            .map_err(|error| compile::codegen_error(env.module, unit, &error))?;
         let compiled = context
-            .compile(env.isa_for(&context.func), &mut ControlPlane::default())
+            .compile(isa, &mut ControlPlane::default())
             .map_err(|error| compile::codegen_error(env.module, unit, &error.inner))?;
         Ok(compiled.vcode.clone().unwrap_or_default())
     })

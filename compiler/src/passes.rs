@@ -1,16 +1,22 @@
 //! Optimisations of our own, before Cranelift's. Each is a file, and can be turned off.
 
 mod branch_hints;
+mod broadcasts;
 mod devirtualise;
 #[cfg(test)]
 mod golden;
+mod immediates;
 mod inline;
+mod invariants;
+mod latches;
+mod late;
 mod offsets;
 mod small_bulk;
 
 pub(crate) use branch_hints::BranchHints;
 pub(crate) use devirtualise::{Known, known_callee};
 pub(crate) use inline::{Inliner, Positions};
+pub(crate) use late::optimize;
 pub(crate) use small_bulk::{Chunk, chunks};
 
 use crate::error::CompileError;
@@ -34,16 +40,28 @@ pub enum Pass {
     Offsets,
     /// `memory.copy` and `memory.fill` of few bytes are loads and stores.
     SmallBulk,
+    /// A value that is loaded to fill all lanes of a vector fills them at once.
+    Broadcasts,
+    /// Constants are stored from the instruction, whatever their width.
+    Immediates,
+    /// A loop's end compares the counter's next value, so that the one before is dead by then.
+    Latches,
+    /// Sums and the like that an innermost loop would make anew are made before it.
+    Invariants,
 }
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 5] = [
+    pub const ALL: [(Pass, &'static str); 9] = [
         (Pass::BranchHints, "branch-hints"),
         (Pass::Devirtualise, "devirtualise"),
         (Pass::Inline, "inline"),
         (Pass::Offsets, "offsets"),
         (Pass::SmallBulk, "small-bulk"),
+        (Pass::Broadcasts, "broadcasts"),
+        (Pass::Immediates, "immediates"),
+        (Pass::Latches, "latches"),
+        (Pass::Invariants, "invariants"),
     ];
 
     /// The pass with this name.

@@ -19,6 +19,8 @@ pub(crate) struct Env<'a> {
     pub(crate) isa: &'a dyn TargetIsa,
     /// The same without optimisation, for functions that take too long with it.
     pub(crate) plain: &'a dyn TargetIsa,
+    /// The same for functions that are optimised already.
+    pub(crate) lowering: &'a dyn TargetIsa,
     /// Whether to count what is executed.
     pub(crate) fuel: bool,
     /// The optimisations that run.

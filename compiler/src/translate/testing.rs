@@ -61,6 +61,7 @@ fn translate_module(module: &ModuleInfo<'_>) -> Result<Vec<Function>, CompileErr
         layout: &layout,
         isa: &*isa,
         plain: &*isa,
+        lowering: &*isa,
         fuel: false,
         counters: None,
         profile: None,

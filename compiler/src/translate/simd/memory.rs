@@ -2,7 +2,9 @@
 
 use super::FuncTranslator;
 use crate::translate::numeric::Unary;
-use cranelift_codegen::ir::types::{I8, I8X16, I16, I16X8, I32, I32X4, I64, I64X2};
+use cranelift_codegen::ir::types::{
+    F32, F32X4, F64, F64X2, I8, I8X16, I16, I16X8, I32, I32X4, I64, I64X2,
+};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value};
 use cranelift_frontend::FuncInstBuilder;
 use wasmparser::{MemArg, Operator};
@@ -20,8 +22,9 @@ pub(super) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
         V128Load32x2U { memarg } => load_extend(t, memarg, |ins, f, p, o| ins.uload32x2(f, p, o)),
         V128Load8Splat { memarg } => load(t, memarg, I8, |ins, x| ins.splat(I8X16, x)),
         V128Load16Splat { memarg } => load(t, memarg, I16, |ins, x| ins.splat(I16X8, x)),
-        V128Load32Splat { memarg } => load(t, memarg, I32, |ins, x| ins.splat(I32X4, x)),
-        V128Load64Splat { memarg } => load(t, memarg, I64, |ins, x| ins.splat(I64X2, x)),
+        // As floats: a value in a vector register is there already.
+        V128Load32Splat { memarg } => load(t, memarg, F32, |ins, x| ins.splat(F32X4, x)),
+        V128Load64Splat { memarg } => load(t, memarg, F64, |ins, x| ins.splat(F64X2, x)),
         V128Load32Zero { memarg } => load(t, memarg, I32, |ins, x| ins.scalar_to_vector(I32X4, x)),
         V128Load64Zero { memarg } => load(t, memarg, I64, |ins, x| ins.scalar_to_vector(I64X2, x)),
         V128Load8Lane { memarg, lane } => load_lane(t, memarg, I8X16, *lane),
