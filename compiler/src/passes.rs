@@ -1,7 +1,6 @@
 //! Optimisations of our own, before Cranelift's. Each is a file, and can be turned off.
 
 mod branch_hints;
-mod broadcasts;
 #[cfg(test)]
 mod golden;
 mod immediates;
@@ -23,8 +22,6 @@ pub enum Pass {
     /// Branches that the module's `metadata.code.branch_hint` section calls unlikely leave the
     /// straight way through the code.
     BranchHints,
-    /// A value that is loaded to fill all lanes of a vector fills them at once.
-    Broadcasts,
     /// Constants are stored from the instruction, whatever their width.
     Immediates,
     /// A loop's end compares the counter's next value, so that the one before is dead by then.
@@ -35,9 +32,8 @@ pub enum Pass {
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 5] = [
+    pub const ALL: [(Pass, &'static str); 4] = [
         (Pass::BranchHints, "branch-hints"),
-        (Pass::Broadcasts, "broadcasts"),
         (Pass::Immediates, "immediates"),
         (Pass::Latches, "latches"),
         (Pass::Invariants, "invariants"),
