@@ -1,7 +1,6 @@
 //! Optimisations of our own, before Cranelift's. Each is a file, and can be turned off.
 
 mod branch_hints;
-mod broadcasts;
 mod devirtualise;
 #[cfg(test)]
 mod golden;
@@ -40,8 +39,6 @@ pub enum Pass {
     Offsets,
     /// `memory.copy` and `memory.fill` of few bytes are loads and stores.
     SmallBulk,
-    /// A value that is loaded to fill all lanes of a vector fills them at once.
-    Broadcasts,
     /// Constants are stored from the instruction, whatever their width.
     Immediates,
     /// A loop's end compares the counter's next value, so that the one before is dead by then.
@@ -52,13 +49,12 @@ pub enum Pass {
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 9] = [
+    pub const ALL: [(Pass, &'static str); 8] = [
         (Pass::BranchHints, "branch-hints"),
         (Pass::Devirtualise, "devirtualise"),
         (Pass::Inline, "inline"),
         (Pass::Offsets, "offsets"),
         (Pass::SmallBulk, "small-bulk"),
-        (Pass::Broadcasts, "broadcasts"),
         (Pass::Immediates, "immediates"),
         (Pass::Latches, "latches"),
         (Pass::Invariants, "invariants"),

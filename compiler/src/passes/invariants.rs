@@ -32,46 +32,63 @@ pub(super) fn run(func: &mut Function) {
     let domtree = DominatorTree::with_function(func, &cfg);
     let mut loops = LoopAnalysis::new();
     loops.compute(func, &cfg, &domtree);
-    let mut made: HashMap<(Loop, Sum), Inst> = HashMap::new();
-    let mut bodies = innermost(func, &loops);
-    bodies.retain(|(_, blocks)| !blocks.iter().any(|block| has_call(func, *block)));
-    for (which, blocks) in bodies {
-        let header = loops.loop_header(which);
-        let mut outside = cfg
-            .pred_iter(header)
-            .filter(|pred| !loops.is_in_loop(pred.block, which));
-        let (Some(before), None) = (outside.next(), outside.next()) else {
-            continue;
-        };
-        if func.dfg.insts[before.inst].opcode() != Opcode::Jump {
+    for (which, blocks) in innermost(func, &loops) {
+        if blocks.iter().any(|block| has_call(func, *block)) {
             continue;
         }
-        let mut count = 0;
-        for inst in blocks
-            .iter()
-            .flat_map(|block| func.layout.block_insts(*block))
-            .collect::<Vec<_>>()
-        {
-            let Some(sum) = sum(func, inst) else { continue };
-            let place = match func.dfg.value_def(sum.value) {
-                ValueDef::Result(inst, _) => func.layout.inst_block(inst),
-                ValueDef::Param(block, _) => Some(block),
-                ValueDef::Union(..) => None,
-            };
-            if place.is_none_or(|block| loops.is_in_loop(block, which)) {
-                continue;
-            }
-            if let Some(first) = made.get(&(which, sum)) {
-                func.dfg.replace_with_aliases(inst, *first);
-                func.layout.remove_inst(inst);
-            } else if count < MAX_PER_LOOP {
-                count += 1;
-                hoist(func, inst, sum, before.inst);
-                made.insert((which, sum), inst);
-            }
+        if let Some(entry) = entry(func, &cfg, &loops, which) {
+            hoist_from(func, &loops, which, &blocks, entry);
         }
     }
     func.dfg.resolve_all_aliases();
+}
+
+/// The jump to the header of a loop, if it is the only way in.
+fn entry(
+    func: &Function,
+    cfg: &ControlFlowGraph,
+    loops: &LoopAnalysis,
+    which: Loop,
+) -> Option<Inst> {
+    let mut outside = cfg
+        .pred_iter(loops.loop_header(which))
+        .filter(|pred| !loops.is_in_loop(pred.block, which));
+    let (Some(entry), None) = (outside.next(), outside.next()) else {
+        return None;
+    };
+    (func.dfg.insts[entry.inst].opcode() == Opcode::Jump).then_some(entry.inst)
+}
+
+/// Moves what the blocks of a loop make of values from outside to before `entry`.
+fn hoist_from(
+    func: &mut Function,
+    loops: &LoopAnalysis,
+    which: Loop,
+    blocks: &[Block],
+    entry: Inst,
+) {
+    let mut made: HashMap<Sum, Inst> = HashMap::new();
+    let insts = blocks
+        .iter()
+        .flat_map(|block| func.layout.block_insts(*block));
+    for inst in insts.collect::<Vec<Inst>>() {
+        let Some(sum) = sum(func, inst) else { continue };
+        let place = match func.dfg.value_def(sum.value) {
+            ValueDef::Result(inst, _) => func.layout.inst_block(inst),
+            ValueDef::Param(block, _) => Some(block),
+            ValueDef::Union(..) => None,
+        };
+        if place.is_none_or(|block| loops.is_in_loop(block, which)) {
+            continue;
+        }
+        if let Some(first) = made.get(&sum) {
+            func.dfg.replace_with_aliases(inst, *first);
+            func.layout.remove_inst(inst);
+        } else if made.len() < MAX_PER_LOOP {
+            hoist(func, inst, sum, entry);
+            made.insert(sum, inst);
+        }
+    }
 }
 
 /// The loops without loops in them, with their blocks.

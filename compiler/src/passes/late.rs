@@ -4,7 +4,7 @@
 //! used first, by rules that know nothing of the target: what an earlier pass had put in its place
 //! would not stay there.
 
-use super::{Pass, Passes, broadcasts, immediates, invariants, latches};
+use super::{Pass, Passes, immediates, invariants, latches};
 use crate::translate::Env;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -15,10 +15,9 @@ use cranelift_codegen::{CodegenError, Context};
 type Run = fn(&mut Function);
 
 /// The passes, in their order.
-const LATE: [(Pass, Run); 4] = [
+const LATE: [(Pass, Run); 3] = [
     (Pass::Invariants, invariants::run),
     (Pass::Latches, latches::run),
-    (Pass::Broadcasts, broadcasts::run),
     (Pass::Immediates, immediates::run),
 ];
 
