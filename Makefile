@@ -45,6 +45,7 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy -p precast-cli --no-default-features -- -D warnings
+	$(CARGO) clippy -p precast-cli --no-default-features --features wasi --all-targets -- -D warnings
 	$(CARGO) clippy -p edge-server --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
 

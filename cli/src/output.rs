@@ -69,6 +69,7 @@ impl Destination {
 
 impl Destination {
     /// Writes `bytes` there, to be executed.
+    #[cfg(feature = "compile")]
     pub(crate) fn write_program(&self, bytes: &[u8]) -> Result<(), Failure> {
         let Destination::File(path) = self else {
             return self.write(bytes);

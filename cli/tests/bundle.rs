@@ -1,6 +1,5 @@
 //! Programs that `precast bundle` makes.
 
-#[allow(dead_code, reason = "this program needs a part of it")]
 mod support;
 
 use std::fs::{self, OpenOptions};
