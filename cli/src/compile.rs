@@ -176,7 +176,9 @@ fn key(bytes: &[u8], options: &Options) -> Key {
         jobs: 0,
         ..options.clone()
     };
-    Key::new(bytes, &format!("compile {options:?}"))
+    // In words, a profile is told in short: two of the same module look alike.
+    let counts = options.profile.as_ref().map(Profile::to_string);
+    Key::new(bytes, &format!("compile {options:?} {counts:?}"))
 }
 
 /// What the cache keeps of a compilation: the output, and behind it two figures for the report.

@@ -104,9 +104,18 @@ fn nothing_is_compiled_twice() {
         "--without inline",
     ] {
         let line = format!("--cache c {other} a.wat");
-        if other != "--without inline" {
-            assert!(!cached(&line).0, "{other}");
+        assert!(!cached(&line).0, "{other}");
+    }
+    // Two profiles of one module differ in their counts alone.
+    place
+        .run("compile --instrument a.wat -o counting.so --cache c")
+        .ok();
+    for (name, times) in [("once", 1), ("twice", 2)] {
+        for _ in 0..times {
+            let run = format!("run --profile {name} --invoke answer counting.so");
+            place.run(&run).ok();
         }
+        assert!(!cached(&format!("--cache c --profile {name} a.wat")).0);
     }
     place.write("a.wat", answer(2));
     assert!(!cached("--cache c a.wat").0);
