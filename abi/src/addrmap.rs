@@ -175,6 +175,7 @@ pub fn decode(bytes: &[u8]) -> Entries<'_> {
         bytes,
         at: (0, 0),
         chain: Chain::default(),
+        changes: 0,
     }
 }
 
@@ -184,6 +185,8 @@ pub struct Entries<'a> {
     bytes: &'a [u8],
     at: (u32, u32),
     chain: Chain,
+    /// How often the chain has changed.
+    changes: usize,
 }
 
 impl Entries<'_> {
@@ -223,6 +226,7 @@ impl Entries<'_> {
 
     /// Inlined functions end, or one begins.
     fn control(&mut self, number: u32) -> Option<()> {
+        self.changes += 1;
         if number == ENTER {
             let function = self.offset(self.chain.innermost_function())?;
             let call = self.offset(self.at.1)?;
@@ -273,13 +277,18 @@ impl Iterator for Entries<'_> {
 pub fn lookup(bytes: &[u8], code_offset: u32) -> Option<(u32, Chain)> {
     let mut entries = decode(bytes);
     let mut found = None;
+    // Chains are large: they are copied where they change.
+    let (mut chain, mut changes) = (Chain::default(), 0);
     while let Some((code, wasm)) = entries.next() {
         if code > code_offset {
             break;
         }
-        found = Some((wasm, entries.chain));
+        if entries.changes != changes {
+            (chain, changes) = (entries.chain, entries.changes);
+        }
+        found = Some(wasm);
     }
-    found
+    found.map(|wasm| (wasm, chain))
 }
 
 #[cfg(test)]

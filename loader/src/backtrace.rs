@@ -180,8 +180,12 @@ impl Ends {
             self.last.rotate_left(self.seen % ENDS);
         }
         let mut omitted = self.seen - self.last.len();
-        let mut frames: Vec<Frame> = self.first.iter().flat_map(|&pc| frames_at(pc)).collect();
-        let mut last: Vec<Frame> = self.last.iter().flat_map(|&pc| frames_at(pc)).collect();
+        let frames_of = |pcs: &[usize]| {
+            let mut frames = Vec::with_capacity(pcs.len());
+            pcs.iter().for_each(|&pc| push_frames(pc, &mut frames));
+            frames
+        };
+        let (mut frames, mut last) = (frames_of(&self.first), frames_of(&self.last));
         let inlined = frames.len() > self.first.len() || last.len() > self.last.len();
         if omitted > 0 {
             // Each end has as many frames as return addresses were kept.
@@ -200,14 +204,14 @@ impl Ends {
     }
 }
 
-/// The guest functions that a return address is in, the innermost first: more than one where some
-/// were inlined, none in a stub.
-fn frames_at(pc: usize) -> Vec<Frame> {
+/// Appends the guest functions that a return address is in, the innermost first: more than one where
+/// some were inlined, none in a stub.
+fn push_frames(pc: usize, frames: &mut Vec<Frame>) {
     let Some(range) = registry::find(pc.wrapping_sub(1)) else {
-        return Vec::new();
+        return;
     };
     let Ok(offset) = u32::try_from(pc - 1 - range.start) else {
-        return Vec::new();
+        return;
     };
     // SAFETY: the address is from a stack of the store that holds the object.
     let metadata = unsafe { range.object() }.metadata();
@@ -222,7 +226,7 @@ fn frames_at(pc: usize) -> Vec<Frame> {
             wasm_offset: location.wasm_offset,
         }
     };
-    metadata.locations_at(offset).map(frame).collect()
+    frames.extend(metadata.locations_at(offset).map(frame));
 }
 
 #[cfg(test)]
