@@ -212,6 +212,10 @@ impl MappedObject {
                 (header.text.address - lowest) as usize,
                 header.text.size as usize,
             );
+            let access = match header.flags & ObjectHeader::LANDING_PADS {
+                0 => Access::ReadExecute,
+                _ => Access::ReadExecutePads,
+            };
             // SAFETY: segments do not overlap (`Elf::parse`), and text is one of them
             // (`header::check`): what is referred to, the metadata, stays.
             unsafe {
@@ -219,7 +223,7 @@ impl MappedObject {
                     text.0..text.0 + text.1,
                     file.as_fd(),
                     object.0 + header.text.file_offset,
-                    Access::ReadExecute,
+                    access,
                 )
             }
             .map_err(io("map"))?;
