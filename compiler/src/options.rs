@@ -110,6 +110,19 @@ enum TargetArch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum TargetOs {
     Linux,
+    Macos,
+}
+
+impl TargetOs {
+    /// The system that a part of a triple names: `linux`, `macos`, `darwin`, with a version or
+    /// without.
+    fn parse(part: &str) -> Option<TargetOs> {
+        match part.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.') {
+            "linux" => Some(TargetOs::Linux),
+            "macos" | "macosx" | "darwin" => Some(TargetOs::Macos),
+            _ => None,
+        }
+    }
 }
 
 impl Target {
@@ -119,13 +132,26 @@ impl Target {
         os: TargetOs::Linux,
     };
 
+    /// x86-64 macOS.
+    pub const X86_64_MACOS: Target = Target {
+        arch: TargetArch::X86_64,
+        os: TargetOs::Macos,
+    };
+
     /// Every target there is, with its short name.
-    pub const ALL: [(Target, &'static str); 1] = [(Target::X86_64_LINUX, "x86_64-linux")];
+    pub const ALL: [(Target, &'static str); 2] = [
+        (Target::X86_64_LINUX, "x86_64-linux"),
+        (Target::X86_64_MACOS, "x86_64-macos"),
+    ];
 
     /// The target that this compiler itself runs on; x86-64 Linux where that is not one of
     /// [`Target::ALL`].
     pub const fn host() -> Target {
-        Target::X86_64_LINUX
+        if cfg!(target_os = "macos") {
+            Target::X86_64_MACOS
+        } else {
+            Target::X86_64_LINUX
+        }
     }
 
     /// The target with this short name (`x86_64-linux`) or triple (`x86_64-unknown-linux-gnu`).
@@ -139,7 +165,7 @@ impl Target {
             Some("x86_64" | "x86-64" | "amd64") => Some(TargetArch::X86_64),
             _ => None,
         };
-        let os = parts.find_map(|part| (part == "linux").then_some(TargetOs::Linux));
+        let os = parts.find_map(TargetOs::parse);
         match (arch, os) {
             (Some(arch), Some(os)) => Ok(Target { arch, os }),
             _ => Err(CompileError::Options {
@@ -162,13 +188,15 @@ impl Target {
     pub const fn os(self) -> Os {
         match self.os {
             TargetOs::Linux => Os::Linux,
+            TargetOs::Macos => Os::Macos,
         }
     }
 
     /// The largest page size that it may have, in bytes.
     pub(crate) const fn page_size(self) -> u64 {
-        match self.arch {
-            TargetArch::X86_64 => 4096,
+        match (self.os, self.arch) {
+            (TargetOs::Macos, _) => 16384,
+            (TargetOs::Linux, TargetArch::X86_64) => 4096,
         }
     }
 
@@ -187,16 +215,28 @@ impl Target {
     /// The triple, as Cranelift wants it.
     pub(crate) fn triple(self) -> target_lexicon::Triple {
         use target_lexicon as lexicon;
+        let (vendor, operating_system, environment, binary_format) = match self.os {
+            TargetOs::Linux => (
+                lexicon::Vendor::Unknown,
+                lexicon::OperatingSystem::Linux,
+                lexicon::Environment::Gnu,
+                lexicon::BinaryFormat::Elf,
+            ),
+            TargetOs::Macos => (
+                lexicon::Vendor::Apple,
+                lexicon::OperatingSystem::Darwin(None),
+                lexicon::Environment::Unknown,
+                lexicon::BinaryFormat::Macho,
+            ),
+        };
         lexicon::Triple {
             architecture: match self.arch {
                 TargetArch::X86_64 => lexicon::Architecture::X86_64,
             },
-            vendor: lexicon::Vendor::Unknown,
-            operating_system: match self.os {
-                TargetOs::Linux => lexicon::OperatingSystem::Linux,
-            },
-            environment: lexicon::Environment::Gnu,
-            binary_format: lexicon::BinaryFormat::Elf,
+            vendor,
+            operating_system,
+            environment,
+            binary_format,
         }
     }
 }
@@ -226,6 +266,13 @@ mod tests {
             "x86_64-linux-musl",
         ] {
             assert_eq!(Target::parse(name), Ok(Target::X86_64_LINUX), "{name}");
+        }
+        for name in [
+            "x86_64-macos",
+            "x86_64-apple-darwin",
+            "x86_64-apple-macosx10.15",
+        ] {
+            assert_eq!(Target::parse(name), Ok(Target::X86_64_MACOS), "{name}");
         }
         for (target, name) in Target::ALL {
             assert_eq!(target.to_string(), name);
