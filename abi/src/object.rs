@@ -19,7 +19,7 @@ pub const MAGIC: [u8; 8] = *b"PRECAST\0";
 pub const PT_PRECAST: u32 = 0x6000_5043;
 
 /// Name of the Mach-O segment that holds the metadata section.
-pub const MACHO_SEGMENT: &str = "__PRECAST";
+pub const MACHO_SEGMENT: &str = "__PRECAST_DATA";
 
 /// Name of the section in [`MACHO_SEGMENT`] that is the metadata section.
 pub const MACHO_METADATA: &str = "__metadata";

@@ -1,9 +1,9 @@
 //! Mach-O shared objects, for macOS.
 //!
 //! ```text
-//!  __TEXT      RX   headers, then on pages of their own __text, __eh_frame
-//!  __PRECAST   R    __metadata; __image: the initial contents of memories
-//!  __LINKEDIT  R    symbols, strings, code signature
+//!  __TEXT          RX   headers, then on pages of their own __text, __eh_frame
+//!  __PRECAST_DATA  R    __metadata; __image: the initial contents of memories
+//!  __LINKEDIT      R    symbols, strings, code signature
 //! ```
 //!
 //! File offsets and addresses are the same. Our loader maps `__text`, `__metadata`, and `__image`;

@@ -90,9 +90,7 @@ fn foreign_objects_are_refused() {
         Err(OpenError::OtherVersion { .. })
     ));
     // What is for macOS is no ELF file.
-    check(Part::Metadata, Fault::Contradiction, |header| {
-        header.os = 2
-    });
+    check(Part::Metadata, Fault::Contradiction, |header| header.os = 2);
     let os = with_header(|header| header.os = 9);
     let view = ObjectView::parse(&os).expect("it can be looked at");
     assert!(matches!(view.require_host(), Err(OpenError::OtherOs(_))));
