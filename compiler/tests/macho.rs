@@ -5,7 +5,7 @@ use goblin::mach::load_command::CommandVariant;
 use goblin::mach::{Mach, MachO};
 use object::{Object, ObjectSection, ObjectSymbol};
 use precast_abi::object::{MAGIC, ObjectHeader};
-use precast_compiler::{Options, Target, compile};
+use precast_compiler::{Emit, Options, Target, compile};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::mem::offset_of;
@@ -308,5 +308,151 @@ fn a_module_of_nothing_is_an_object_too() {
         assert!(file.section_by_name("__text").unwrap().size() > 0);
         assert!(file.section_by_name("__image").is_none());
         assert_eq!(goblin(&bytes).segments.len(), 3);
+    }
+}
+
+/// A relocatable object for the same module.
+fn compile_relocatable(target: Target, symbol: Option<&str>) -> Vec<u8> {
+    let options = Options {
+        target,
+        emit: Emit::Object,
+        symbol: symbol.map(str::to_owned),
+        ..Options::default()
+    };
+    compile(&wat::parse_str(SAMPLE).unwrap(), &options)
+        .unwrap()
+        .bytes
+}
+
+/// Relocation types of x86-64.
+const UNSIGNED: u8 = 0;
+const SIGNED: u8 = 1;
+const SUBTRACTOR: u8 = 5;
+
+/// Adds to a field of 4 or 8 bytes.
+fn add(bytes: &mut [u8], at: usize, size: usize, value: u64) {
+    let field = &mut bytes[at..at + size];
+    let mut whole = [0; 8];
+    whole[..size].copy_from_slice(field);
+    let sum = u64::from_le_bytes(whole).wrapping_add(value);
+    field.copy_from_slice(&sum.to_le_bytes()[..size]);
+}
+
+/// The contents of a section of a relocatable object, linked for the places of all sections, as the
+/// format's description says.
+fn link(object: &[u8], section: &str, places: &BTreeMap<String, u64>) -> Vec<u8> {
+    let file = goblin(object);
+    let mut found = Vec::new();
+    let names: Vec<String> = file
+        .segments
+        .sections()
+        .flatten()
+        .map(|section| {
+            let (section, data) = section.unwrap();
+            let name = section.name().unwrap().to_owned();
+            found.push((section, data));
+            name
+        })
+        .collect();
+    let symbols: Vec<_> = file.symbols().map(|symbol| symbol.unwrap().1).collect();
+    // Where a symbol comes to lie.
+    let address = |index: usize| {
+        let symbol = &symbols[index];
+        let home = symbol.n_sect - 1;
+        places[&names[home]] + (symbol.n_value - found[home].0.addr)
+    };
+    let index = names.iter().position(|name| name == section).unwrap();
+    let (header, data) = &found[index];
+    let mut bytes = data.to_vec();
+    let mut relocations = header.iter_relocations(object, little_endian());
+    let mut last = u32::MAX;
+    while let Some(relocation) = relocations.next() {
+        let relocation = relocation.unwrap();
+        let at = relocation.r_address as u32;
+        assert!(at <= last && relocation.is_extern());
+        last = at;
+        let size = 1 << relocation.r_length();
+        let value = address(relocation.r_symbolnum());
+        match relocation.r_type() {
+            SIGNED => {
+                assert!(relocation.r_pcrel() == 1 && size == 4);
+                let behind = places[section] + u64::from(at) + 4;
+                add(&mut bytes, at as usize, size, value.wrapping_sub(behind));
+            }
+            SUBTRACTOR => {
+                let other = relocations.next().unwrap().unwrap();
+                assert_eq!((other.r_type(), other.r_address as u32), (UNSIGNED, at));
+                let distance = address(other.r_symbolnum()).wrapping_sub(value);
+                add(&mut bytes, at as usize, size, distance);
+            }
+            other => panic!("relocation of type {other}"),
+        }
+    }
+    bytes
+}
+
+fn little_endian() -> goblin::container::Ctx {
+    goblin::container::Ctx::new(
+        goblin::container::Container::Big,
+        goblin::container::Endian::Little,
+    )
+}
+
+/// Linked for the places that a shared object has, a relocatable one becomes the same.
+#[test]
+fn a_relocatable_object_is_the_shared_one_before_linking() {
+    let target = Target::X86_64_MACOS;
+    let shared = compile_for(target, SAMPLE);
+    let file = object::File::parse(&*shared).unwrap();
+    let object = compile_relocatable(target, None);
+    let pairs = [
+        ("__text", "__text"),
+        ("__eh_frame", "__eh_frame"),
+        ("__precast", "__metadata"),
+        ("__precast_image", "__image"),
+    ];
+    let section = |name| file.section_by_name(name).unwrap();
+    let places = pairs.map(|(name, shared)| (name.to_owned(), section(shared).address()));
+    let places = BTreeMap::from(places);
+    for name in ["__text", "__precast_image"] {
+        let shared = pairs.iter().find(|pair| pair.0 == name).unwrap().1;
+        assert!(
+            link(&object, name, &places) == section(shared).data().unwrap(),
+            "{name}"
+        );
+    }
+    let metadata = link(&object, "__precast", &places);
+    let mut expected = section("__metadata").data().unwrap().to_vec();
+    // The places in the header are in no file, and relative to the header.
+    for field in [
+        offset_of!(ObjectHeader, text),
+        offset_of!(ObjectHeader, image),
+    ] {
+        expected[field..field + 8].fill(0);
+        let base = section("__metadata").address();
+        add(&mut expected, field + 8, 8, base.wrapping_neg());
+    }
+    assert!(metadata == expected);
+}
+
+#[test]
+fn a_relocatable_object_has_one_global_symbol() {
+    for (symbol, expected) in [
+        (None, "_precast_object"),
+        (Some("word_count"), "_word_count"),
+    ] {
+        for target in targets() {
+            let object = compile_relocatable(target, symbol);
+            let file = object::File::parse(&*object).unwrap();
+            assert_eq!(file.kind(), object::ObjectKind::Relocatable);
+            let global = file.symbols().filter(|symbol| symbol.is_global());
+            let names: Vec<_> = global.map(|symbol| symbol.name().unwrap()).collect();
+            assert_eq!(names, [expected]);
+            let mut all = file.symbols().filter_map(|symbol| symbol.name().ok());
+            assert!(all.any(|name| name == "_divide"));
+            for section in file.sections() {
+                assert_eq!(section.segment_name(), Ok(Some("__TEXT")));
+            }
+        }
     }
 }

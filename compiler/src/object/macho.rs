@@ -71,15 +71,33 @@ impl Symbols {
     }
 
     /// Adds a name, as C compilers write it.
-    fn name(&mut self, name: &[u8]) -> u32 {
+    pub(super) fn name(&mut self, name: &[u8]) -> u32 {
         let offset = self.strings.len() as u32;
         self.strings.push(b'_');
+        self.exact_name(name);
+        offset
+    }
+
+    /// Adds a name as it is.
+    pub(super) fn exact_name(&mut self, name: &[u8]) -> u32 {
+        let offset = self.strings.len() as u32;
         self.strings.extend_from_slice(name);
         self.strings.push(0);
         offset
     }
 
-    fn len(&self) -> u64 {
+    /// The pieces of the text, each with the offset of its name.
+    pub(super) fn local(&self) -> &[(u32, Symbol)] {
+        &self.local
+    }
+
+    /// The string table.
+    pub(super) fn strings(&self) -> &[u8] {
+        &self.strings
+    }
+
+    /// How many symbols there are.
+    pub(super) fn len(&self) -> u64 {
         self.local.len() as u64 + self.exported.len() as u64
     }
 }

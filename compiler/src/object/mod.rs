@@ -6,6 +6,7 @@
 mod elf;
 mod elf_relocatable;
 mod macho;
+mod macho_relocatable;
 mod macho_signature;
 
 use crate::error::CompileError;
@@ -54,6 +55,7 @@ pub(crate) fn write(parts: Parts<'_>, options: &Options) -> Result<Vec<u8>, Comp
     match (options.target.os(), options.emit) {
         (Os::Linux, Emit::Object) => elf_relocatable::write_relocatable(parts, options),
         (Os::Linux, _) => elf::write_shared(parts, options.target),
+        (Os::Macos, Emit::Object) => macho_relocatable::write_relocatable(parts, options),
         (Os::Macos, _) => macho::write_shared(parts, options.target),
     }
 }
