@@ -48,7 +48,7 @@ pub struct Segment {
 
 /// Instruction set of an object.
 #[repr(u16)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arch {
     /// x86-64.
     X86_64 = 1,
@@ -167,6 +167,9 @@ pub struct ObjectHeader {
 impl ObjectHeader {
     /// The code counts what it executes, see [`crate::instance::InstanceHeader::fuel`].
     pub const FUEL: u32 = 1;
+    /// In [`ObjectHeader::flags`]: indirect branches of other code into this, and of this code,
+    /// arrive at landing pads (AArch64's `bti`).
+    pub const LANDING_PADS: u32 = 2;
 }
 
 /// Layout of the instance data: distances below the instance base.

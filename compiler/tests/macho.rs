@@ -2,6 +2,8 @@
 //! neither looks.
 
 use goblin::mach::load_command::CommandVariant;
+use goblin::mach::relocation::RelocationInfo;
+use goblin::mach::segment::Section;
 use goblin::mach::{Mach, MachO};
 use object::{Object, ObjectSection, ObjectSymbol};
 use precast_abi::object::{MAGIC, ObjectHeader};
@@ -37,10 +39,7 @@ fn targets() -> impl Iterator<Item = Target> {
 }
 
 fn compile_for(target: Target, wat: &str) -> Vec<u8> {
-    let options = Options {
-        target,
-        ..Options::default()
-    };
+    let options = Options::for_target(target);
     compile(&wat::parse_str(wat).unwrap(), &options)
         .unwrap()
         .bytes
@@ -278,21 +277,25 @@ fn the_metadata_is_that_of_an_elf_file() {
     // Without an image, whose pages are larger.
     let wat = "(module (memory 1) (table 1 funcref) (elem (i32.const 0) $f)
         (func $f (export \"f\") (call_indirect (i32.const 0))))";
-    let elf = find(&compile_for(Target::X86_64_LINUX, wat));
-    let macho = find(&compile_for(Target::X86_64_MACOS, wat));
-    for (at, len) in fields {
-        assert_eq!(elf[at..at + len], macho[at..at + len], "{at}");
+    for (linux, macos) in [
+        (Target::X86_64_LINUX, Target::X86_64_MACOS),
+        (Target::AARCH64_LINUX, Target::AARCH64_MACOS),
+    ] {
+        let elf = find(&compile_for(linux, wat));
+        let macho = find(&compile_for(macos, wat));
+        for (at, len) in fields {
+            assert_eq!(elf[at..at + len], macho[at..at + len], "{at}");
+        }
+        assert_eq!((elf[os], macho[os]), (1, 2));
     }
-    assert_eq!((elf[os], macho[os]), (1, 2));
 }
 
 #[test]
 fn the_same_bytes_with_any_number_of_threads() {
     for target in targets() {
         let options = |jobs| Options {
-            target,
             jobs,
-            ..Options::default()
+            ..Options::for_target(target)
         };
         let wasm = wat::parse_str(SAMPLE).unwrap();
         let bytes = |jobs| compile(&wasm, &options(jobs)).unwrap().bytes;
@@ -314,20 +317,43 @@ fn a_module_of_nothing_is_an_object_too() {
 /// A relocatable object for the same module.
 fn compile_relocatable(target: Target, symbol: Option<&str>) -> Vec<u8> {
     let options = Options {
-        target,
         emit: Emit::Object,
         symbol: symbol.map(str::to_owned),
-        ..Options::default()
+        ..Options::for_target(target)
     };
     compile(&wat::parse_str(SAMPLE).unwrap(), &options)
         .unwrap()
         .bytes
 }
 
-/// Relocation types of x86-64.
-const UNSIGNED: u8 = 0;
-const SIGNED: u8 = 1;
-const SUBTRACTOR: u8 = 5;
+/// What a relocation asks for, by its type on either CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// Add an address.
+    Unsigned,
+    /// Add the distance from the end of the field.
+    Signed,
+    /// Take an address away; the next one adds.
+    Subtractor,
+    /// Pages of 4 KiB from the field's.
+    Page21,
+    /// Where in its page an address is.
+    PageOffset12,
+    /// What the next one adds to its address.
+    Addend,
+}
+
+fn kind(target: Target, number: u8) -> Kind {
+    match (target == Target::AARCH64_MACOS, number) {
+        (_, 0) => Kind::Unsigned,
+        (false, 1) => Kind::Signed,
+        (false, 5) | (true, 1) => Kind::Subtractor,
+        (true, 3) => Kind::Page21,
+        (true, 4) => Kind::PageOffset12,
+        (true, 10) => Kind::Addend,
+        _ => panic!("relocation of type {number}"),
+    }
+}
 
 /// Adds to a field of 4 or 8 bytes.
 fn add(bytes: &mut [u8], at: usize, size: usize, value: u64) {
@@ -338,54 +364,64 @@ fn add(bytes: &mut [u8], at: usize, size: usize, value: u64) {
     field.copy_from_slice(&sum.to_le_bytes()[..size]);
 }
 
+/// The sections of a relocatable object and their contents.
+fn sections<'a>(file: &MachO<'a>) -> Vec<(String, Section, &'a [u8])> {
+    let all = file.segments.sections().flatten();
+    all.map(|section| {
+        let (section, data) = section.unwrap();
+        (section.name().unwrap().to_owned(), section, data)
+    })
+    .collect()
+}
+
 /// The contents of a section of a relocatable object, linked for the places of all sections, as the
 /// format's description says.
-fn link(object: &[u8], section: &str, places: &BTreeMap<String, u64>) -> Vec<u8> {
+fn link(target: Target, object: &[u8], section: &str, places: &BTreeMap<String, u64>) -> Vec<u8> {
     let file = goblin(object);
-    let mut found = Vec::new();
-    let names: Vec<String> = file
-        .segments
-        .sections()
-        .flatten()
-        .map(|section| {
-            let (section, data) = section.unwrap();
-            let name = section.name().unwrap().to_owned();
-            found.push((section, data));
-            name
-        })
-        .collect();
+    let sections = sections(&file);
     let symbols: Vec<_> = file.symbols().map(|symbol| symbol.unwrap().1).collect();
     // Where a symbol comes to lie.
-    let address = |index: usize| {
-        let symbol = &symbols[index];
-        let home = symbol.n_sect - 1;
-        places[&names[home]] + (symbol.n_value - found[home].0.addr)
+    let address = |relocation: &RelocationInfo| {
+        assert!(relocation.is_extern());
+        let symbol = &symbols[relocation.r_symbolnum()];
+        let (name, home, _) = &sections[symbol.n_sect - 1];
+        places[name] + (symbol.n_value - home.addr)
     };
-    let index = names.iter().position(|name| name == section).unwrap();
-    let (header, data) = &found[index];
+    let mut found = sections.iter().filter(|(name, ..)| name == section);
+    let (_, header, data) = found.next().unwrap();
     let mut bytes = data.to_vec();
     let mut relocations = header.iter_relocations(object, little_endian());
     let mut last = u32::MAX;
+    let mut addend = 0;
     while let Some(relocation) = relocations.next() {
         let relocation = relocation.unwrap();
-        let at = relocation.r_address as u32;
-        assert!(at <= last && relocation.is_extern());
-        last = at;
-        let size = 1 << relocation.r_length();
-        let value = address(relocation.r_symbolnum());
-        match relocation.r_type() {
-            SIGNED => {
-                assert!(relocation.r_pcrel() == 1 && size == 4);
-                let behind = places[section] + u64::from(at) + 4;
-                add(&mut bytes, at as usize, size, value.wrapping_sub(behind));
-            }
-            SUBTRACTOR => {
+        let offset = relocation.r_address as u32;
+        assert!(offset <= last);
+        last = offset;
+        let (at, size) = (offset as usize, 1 << relocation.r_length());
+        let place = places[section] + u64::from(offset);
+        let kind = kind(target, relocation.r_type());
+        if kind == Kind::Addend {
+            addend = relocation.r_symbolnum() as u64;
+            continue;
+        }
+        let value = address(&relocation) + std::mem::take(&mut addend);
+        let relative = matches!(kind, Kind::Signed | Kind::Page21);
+        assert_eq!(relocation.r_pcrel() == 1, relative);
+        match kind {
+            Kind::Signed => add(&mut bytes, at, size, value.wrapping_sub(place + 4)),
+            Kind::Subtractor => {
                 let other = relocations.next().unwrap().unwrap();
-                assert_eq!((other.r_type(), other.r_address as u32), (UNSIGNED, at));
-                let distance = address(other.r_symbolnum()).wrapping_sub(value);
-                add(&mut bytes, at as usize, size, distance);
+                assert_eq!((other.r_type(), other.r_address as u32), (0, offset));
+                add(&mut bytes, at, size, address(&other).wrapping_sub(value));
             }
-            other => panic!("relocation of type {other}"),
+            Kind::Page21 => {
+                let pages = (value >> 12).wrapping_sub(place >> 12);
+                let bits = (pages & 3) << 29 | (pages >> 2 & 0x7_ffff) << 5;
+                add(&mut bytes, at, size, bits);
+            }
+            Kind::PageOffset12 => add(&mut bytes, at, size, (value & 0xfff) << 10),
+            Kind::Unsigned | Kind::Addend => panic!("an address alone"),
         }
     }
     bytes
@@ -401,38 +437,36 @@ fn little_endian() -> goblin::container::Ctx {
 /// Linked for the places that a shared object has, a relocatable one becomes the same.
 #[test]
 fn a_relocatable_object_is_the_shared_one_before_linking() {
-    let target = Target::X86_64_MACOS;
-    let shared = compile_for(target, SAMPLE);
-    let file = object::File::parse(&*shared).unwrap();
-    let object = compile_relocatable(target, None);
-    let pairs = [
-        ("__text", "__text"),
-        ("__eh_frame", "__eh_frame"),
-        ("__precast", "__metadata"),
-        ("__precast_image", "__image"),
-    ];
-    let section = |name| file.section_by_name(name).unwrap();
-    let places = pairs.map(|(name, shared)| (name.to_owned(), section(shared).address()));
-    let places = BTreeMap::from(places);
-    for name in ["__text", "__precast_image"] {
-        let shared = pairs.iter().find(|pair| pair.0 == name).unwrap().1;
-        assert!(
-            link(&object, name, &places) == section(shared).data().unwrap(),
-            "{name}"
-        );
+    for target in targets() {
+        let shared = compile_for(target, SAMPLE);
+        let file = object::File::parse(&*shared).unwrap();
+        let object = compile_relocatable(target, None);
+        let pairs = [
+            ("__text", "__text"),
+            ("__eh_frame", "__eh_frame"),
+            ("__precast", "__metadata"),
+            ("__precast_image", "__image"),
+        ];
+        let section = |name| file.section_by_name(name).unwrap();
+        let places = pairs.map(|(name, shared)| (name.to_owned(), section(shared).address()));
+        let places = BTreeMap::from(places);
+        for (name, shared) in [pairs[0], pairs[3]] {
+            let linked = link(target, &object, name, &places);
+            assert!(linked == section(shared).data().unwrap(), "{name}");
+        }
+        let metadata = link(target, &object, "__precast", &places);
+        let mut expected = section("__metadata").data().unwrap().to_vec();
+        // The places in the header are in no file, and relative to the header.
+        for field in [
+            offset_of!(ObjectHeader, text),
+            offset_of!(ObjectHeader, image),
+        ] {
+            expected[field..field + 8].fill(0);
+            let base = section("__metadata").address();
+            add(&mut expected, field + 8, 8, base.wrapping_neg());
+        }
+        assert!(metadata == expected);
     }
-    let metadata = link(&object, "__precast", &places);
-    let mut expected = section("__metadata").data().unwrap().to_vec();
-    // The places in the header are in no file, and relative to the header.
-    for field in [
-        offset_of!(ObjectHeader, text),
-        offset_of!(ObjectHeader, image),
-    ] {
-        expected[field..field + 8].fill(0);
-        let base = section("__metadata").address();
-        add(&mut expected, field + 8, 8, base.wrapping_neg());
-    }
-    assert!(metadata == expected);
 }
 
 #[test]

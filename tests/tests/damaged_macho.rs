@@ -19,10 +19,7 @@ const MODULE: &str = r#"(module $sample
 
 fn sample_for(target: Target) -> Vec<u8> {
     let wasm = wat::parse_str(MODULE).expect("the sample is well-formed");
-    let options = Options {
-        target,
-        ..Options::default()
-    };
+    let options = Options::for_target(target);
     compile(&wasm, &options).expect("the sample compiles").bytes
 }
 

@@ -10,6 +10,7 @@ use crate::error::CompileError;
 use crate::link::Places;
 use crate::options::{Options, Target};
 use crate::placement::LINE;
+use crate::reloc::Field;
 use object::Endianness;
 use object::macho::{self, RelocationInfo, RelocationType, SectionFlags};
 use object::write::macho::{
@@ -56,10 +57,12 @@ struct Writer<'a> {
     starts: Starts<u32>,
 }
 
-/// Something for the start of each section that relocations refer to.
+/// Something for the start of each thing that relocations refer to.
 struct Starts<T> {
     text: T,
     image: T,
+    /// The code tables, which are a part of the metadata.
+    tables: T,
     metadata: T,
 }
 
@@ -72,6 +75,7 @@ impl<'a> Writer<'a> {
         let starts = Starts {
             text: symbols.exact_name(b"l_precast.text"),
             image: symbols.exact_name(b"l_precast.image"),
+            tables: symbols.exact_name(b"l_precast.tables"),
             metadata: symbols.name(symbol.as_bytes()),
         };
         let section = |name, align, flags| Section {
@@ -96,13 +100,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Index in the symbol table of the starts of sections: behind the functions.
+    /// Index in the symbol table of these starts: behind the functions.
     fn start_symbols(&self) -> Starts<u32> {
         let functions = self.symbols.len() as u32;
         Starts {
             text: functions,
             image: functions + 1,
-            metadata: functions + 2,
+            tables: functions + 2,
+            metadata: functions + 3,
         }
     }
 
@@ -114,18 +119,11 @@ impl<'a> Writer<'a> {
         };
         let mut text = Vec::with_capacity(self.parts.text.size() as usize);
         self.parts.text.write(&mut text, &nowhere)?;
-        let metadata = self.start_symbols().metadata;
-        let tables = i64::from(self.parts.metadata.code_tables());
-        for (field, distance) in self.parts.text.code_table_fields() {
-            // What is there already is added, and it counts from the end of the field.
-            let addend = (tables + distance + 4) as i32;
-            let at = field as usize;
-            text[at..at + 4].copy_from_slice(&addend.to_le_bytes());
-            let relocations = &mut self.sections[TEXT].relocations;
-            relocations.push(RelocationInfo {
-                r_pcrel: true,
-                ..relocation(field, metadata, 2, macho::X86_64_RELOC_SIGNED)
-            });
+        let tables = self.start_symbols().tables;
+        for (kind, field, distance) in self.parts.text.code_table_fields() {
+            let bytes = &mut text[field as usize..];
+            let relocations = text_relocations(kind, field, tables, distance, bytes)?;
+            self.sections[TEXT].relocations.extend(relocations);
         }
         self.sections[TEXT].bytes = text;
         Ok(())
@@ -193,7 +191,7 @@ impl<'a> Writer<'a> {
             .iter()
             .map(|section| files.take(section.relocations.len() as u64 * relocation_size, 8))
             .collect();
-        let count = self.symbols.len() + 3;
+        let count = self.symbols.len() + 4;
         let symtab = files.take(self.encoder.nlist_size() * count, 8);
         let strtab = files.take(self.symbols.strings().len() as u64, 1);
         if addresses.0 > MAX_SIZE || strtab.end > u64::from(u32::MAX) {
@@ -313,7 +311,7 @@ impl<'a> Writer<'a> {
         self.encoder.dysymtab_command(out, &command);
     }
 
-    /// The functions, the starts of text and image, and the one symbol that is global: the start of
+    /// The functions, what relocations refer to, and the one symbol that is global: the start of
     /// the metadata.
     fn write_symbols(&self, out: &mut Vec<u8>, places: &[Range<u64>]) {
         let mut write = |n_strx, section: usize, offset: u32, scope| {
@@ -331,6 +329,8 @@ impl<'a> Writer<'a> {
         }
         write(self.starts.text, TEXT, 0, 0);
         write(self.starts.image, IMAGE, 0, 0);
+        let tables = self.parts.metadata.code_tables();
+        write(self.starts.tables, METADATA, tables, 0);
         write(self.starts.metadata, METADATA, 0, macho::N_EXT.0);
     }
 }
@@ -345,6 +345,47 @@ fn relocation(field: u32, symbol: u32, log2: u8, kind: RelocationType) -> Reloca
         r_extern: true,
         r_type: kind,
     }
+}
+
+/// The relocations of a field of the text, whose bytes are there, that holds the distance to a symbol
+/// plus `addend`.
+fn text_relocations(
+    kind: Field,
+    field: u32,
+    symbol: u32,
+    addend: i64,
+    bytes: &mut [u8],
+) -> Result<Vec<RelocationInfo>, CompileError> {
+    let relative = |kind| RelocationInfo {
+        r_pcrel: true,
+        ..relocation(field, symbol, 2, kind)
+    };
+    let relocation = match kind {
+        Field::Bytes4 => {
+            // What is there already is added, and it counts from the end of the field.
+            bytes[..4].copy_from_slice(&(addend as i32 + 4).to_le_bytes());
+            return Ok(vec![relative(macho::X86_64_RELOC_SIGNED)]);
+        }
+        Field::Page21 => relative(macho::ARM64_RELOC_PAGE21),
+        Field::PageOffset12 => relocation(field, symbol, 2, macho::ARM64_RELOC_PAGEOFF12),
+        _ => {
+            return Err(CompileError::Internal {
+                message: format!("no relocation for {kind:?}"),
+            });
+        }
+    };
+    kind.write(bytes, 0, 0)?;
+    // An addend has 24 bits.
+    if !(0..1 << 23).contains(&addend) {
+        return Err(CompileError::TooLarge {
+            what: "the tables of code exceed 8 MiB".to_owned(),
+        });
+    }
+    let addend = RelocationInfo {
+        r_extern: false,
+        ..self::relocation(field, addend as u32, 2, macho::ARM64_RELOC_ADDEND)
+    };
+    Ok(vec![addend, relocation])
 }
 
 /// The pair of relocations that adds to a field how far one symbol is from another.

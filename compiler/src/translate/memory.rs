@@ -2,6 +2,7 @@
 
 use super::address::GuestAddress;
 use super::func::FuncTranslator;
+use crate::isa;
 use crate::module::{DataIndex, MemoryIndex};
 use crate::passes::{Chunk, Pass, chunks};
 use cranelift_codegen::ir::{InstBuilder, InstructionData, Opcode, Type, Value, types};
@@ -176,7 +177,12 @@ impl FuncTranslator<'_> {
             _ => return Vec::new(),
         };
         // One of 32 bits that looks negative is long, too.
-        chunks(imm as u64)
+        let most = if isa::has_vectors(self.env.isa) {
+            16
+        } else {
+            8
+        };
+        chunks(imm as u64, most)
     }
 
     /// Charges for the length on top of the stack.

@@ -1,8 +1,10 @@
 //! Why an object cannot be opened: who is at fault, and what to do about it.
 
-use precast_abi::cpu::X86;
+use precast_abi::cpu::features;
 use precast_abi::object::{Arch, Os};
 use std::fmt;
+
+use crate::sys;
 
 /// Why an object was refused. Every message is one line.
 #[derive(Debug)]
@@ -226,9 +228,9 @@ impl fmt::Display for MissingFeatures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
         let mut comma = "";
-        for (feature, name) in X86::ALL {
-            if self.0 & feature.bit() != 0 {
-                rest &= !feature.bit();
+        for (feature, name) in features(sys::host().arch) {
+            if self.0 & feature != 0 {
+                rest &= !feature;
                 write!(f, "{comma}{name}")?;
                 comma = ", ";
             }
@@ -400,9 +402,10 @@ mod tests {
 
     #[test]
     fn messages_are_one_line_and_say_what_to_do() {
-        let missing = MissingFeatures(X86::Avx2.bit() | X86::Bmi2.bit() | 1 << 60);
+        let (first, name) = features(sys::host().arch)[0];
+        let missing = MissingFeatures(first | 1 << 60);
         let text = OpenError::CpuFeatures(missing).to_string();
-        assert!(text.contains("avx2, bmi2, unknown ones"), "{text}");
+        assert!(text.contains(&format!("{name}, unknown ones")), "{text}");
         let text = OpenError::NotAnObject(Looks::Wasm).to_string();
         assert!(text.contains("compile it first"), "{text}");
         let damage = Damage::at(Part::Function, 17, Fault::OutsideText);

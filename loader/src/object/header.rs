@@ -47,7 +47,7 @@ pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, Open
     check_counts(&header)?;
     check_layout(&header)?;
     check_entry_points(&header)?;
-    if header.flags & !ObjectHeader::FUEL != 0 {
+    if header.flags & !(ObjectHeader::FUEL | ObjectHeader::LANDING_PADS) != 0 {
         return Err(Damage::of(Part::Metadata, Fault::NotZero).into());
     }
     Ok(header)

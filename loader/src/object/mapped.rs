@@ -123,6 +123,32 @@ impl MappedFile {
     }
 }
 
+impl MappedFile {
+    /// Maps the text, and says where. An empty one is nowhere.
+    ///
+    /// # Safety
+    ///
+    /// As [`MappedFile::map_region`].
+    unsafe fn map_text(&self, header: &ObjectHeader) -> Result<(usize, usize), OpenError> {
+        let text = Region {
+            offset: header.text.file_offset,
+            address: header.text.address,
+            size: header.text.size,
+            ..Region::default()
+        };
+        if text.size == 0 {
+            return Ok((0, 0));
+        }
+        let access = match header.flags & ObjectHeader::LANDING_PADS {
+            0 => Access::ReadExecute,
+            _ => Access::ReadExecutePads,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { self.map_region(&text, access)? };
+        Ok(self.place(text.address, text.size))
+    }
+}
+
 impl MappedObject {
     /// Maps a file as it is.
     ///
@@ -241,27 +267,15 @@ impl MappedObject {
         let bytes = unsafe { bytes_at(&home.mapping, metadata) };
         let header = header::check(bytes, Place::File(&headers))?;
         require_host(&header)?;
-        if header.text.size > 0 {
-            if let Some(signature) = headers.code_signature {
-                sys::admit_code(home.file.as_fd(), start, signature).map_err(io("execute"))?;
-            }
-            let text = Region {
-                offset: header.text.file_offset,
-                address: header.text.address,
-                size: header.text.size,
-                ..Region::default()
-            };
-            // SAFETY: regions do not overlap (`Headers::parse`), and text is one of them that starts
-            // on a page (`header::check`): what is referred to, the metadata, stays.
-            unsafe { home.map_region(&text, Access::ReadExecute)? };
+        if let Some(signature) = headers.code_signature {
+            sys::admit_code(home.file.as_fd(), start, signature).map_err(io("execute"))?;
         }
+        // SAFETY: regions do not overlap (`Headers::parse`), and text is one of them that starts on a
+        // page (`header::check`): what is referred to, the metadata, stays.
+        let text = unsafe { home.map_text(&header)? };
         let address = |(start, len): (usize, usize)| {
             // SAFETY: both ranges lie in the mapping, as was found above.
             (unsafe { home.mapping.base().add(start) }, len)
-        };
-        let text = match header.text.size {
-            0 => (0, 0),
-            size => home.place(header.text.address, size),
         };
         let (metadata, text) = (address(metadata), address(text));
         Ok(MappedObject::new(metadata, text, header, Home::File(home)))

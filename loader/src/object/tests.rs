@@ -172,7 +172,7 @@ fn lies_in_the_header_are_found() {
     check(Part::Layout, Fault::OutOfBounds, |header| {
         header.layout.mutable = 272
     });
-    check(Part::Metadata, Fault::NotZero, |header| header.flags = 2);
+    check(Part::Metadata, Fault::NotZero, |header| header.flags = 4);
 }
 
 #[test]

@@ -28,7 +28,7 @@
 //! | [`signal_state`], [`signal_frame_size`] | what a thread's saved context says of its signals; how large one can be |
 //!
 //! and a CPU is a module that provides `ARCH`, `features()`, the bits of [`precast_abi::cpu`]
-//! that it has, and [`FRAME_RULE`], where a function with a frame pointer keeps its caller's. No access can be asked for that is writable and executable
+//! that it has, `has_landing_pads()`, and [`FRAME_RULE`], where a function with a frame pointer keeps its caller's. No access can be asked for that is writable and executable
 //! at once: [`Access`] has no such value.
 //!
 //! `cfg` stands here and nowhere else.
@@ -51,10 +51,23 @@ pub(crate) mod linux_x86_64_keys;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) use linux_x86_64_keys as keys;
 
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub(crate) mod no_keys;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub(crate) use no_keys as keys;
+
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as cpu;
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+use aarch64 as cpu;
+#[cfg(target_arch = "riscv64")]
+mod riscv64;
+#[cfg(target_arch = "riscv64")]
+use riscv64 as cpu;
 
 pub(crate) use os::{
     Reservation, admit_code, len, map_whole_file, open_read, page_size, read_at, sealed_bytes,
@@ -88,6 +101,8 @@ pub(crate) enum Access {
     ReadWrite,
     /// Reading and executing.
     ReadExecute,
+    /// The same, where indirect branches must arrive at landing pads if the CPU knows of such.
+    ReadExecutePads,
 }
 
 /// Where a function with a frame pointer keeps what its caller needs, in DWARF's numbers.

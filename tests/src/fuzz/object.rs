@@ -4,7 +4,7 @@ use super::damage::damage;
 use super::rng::Rng;
 use super::subject::Variant;
 use precast::{ObjectView, OpenError, Trust};
-use precast_abi::object::MAGIC;
+use precast_abi::object::{Arch, MAGIC};
 use precast_compiler::{Options, Target};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,10 +13,11 @@ const ROUNDS: usize = 32;
 
 /// Compiles a module, and looks at the object after various damage.
 pub(super) fn look_at_damaged(wasm: &[u8], variant: Variant, rng: &mut Rng) -> Result<(), String> {
-    let options = Options {
-        target: rng.pick(&[Target::X86_64_LINUX, Target::X86_64_MACOS]),
-        ..variant.options()?
-    };
+    let mut options = variant.options()?;
+    options.target = rng.pick(&Target::ALL).0;
+    if options.target.arch() != Arch::X86_64 {
+        options.cpu = Options::for_target(options.target).cpu;
+    }
     let Ok(compiled) = precast_compiler::compile(wasm, &options) else {
         return Ok(());
     };
