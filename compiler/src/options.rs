@@ -127,6 +127,19 @@ enum TargetArch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum TargetOs {
     Linux,
+    Macos,
+}
+
+impl TargetOs {
+    /// The system that a part of a triple names: `linux`, `macos`, `darwin`, with a version or
+    /// without.
+    fn parse(part: &str) -> Option<TargetOs> {
+        match part.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.') {
+            "linux" => Some(TargetOs::Linux),
+            "macos" | "macosx" | "darwin" => Some(TargetOs::Macos),
+            _ => None,
+        }
+    }
 }
 
 impl Target {
@@ -146,18 +159,34 @@ impl Target {
         arch: TargetArch::Riscv64,
         os: TargetOs::Linux,
     };
+    /// x86-64 macOS.
+    pub const X86_64_MACOS: Target = Target {
+        arch: TargetArch::X86_64,
+        os: TargetOs::Macos,
+    };
+    /// AArch64 macOS.
+    pub const AARCH64_MACOS: Target = Target {
+        arch: TargetArch::Aarch64,
+        os: TargetOs::Macos,
+    };
 
     /// Every target there is, with its short name.
-    pub const ALL: [(Target, &'static str); 3] = [
+    pub const ALL: [(Target, &'static str); 5] = [
         (Target::X86_64_LINUX, "x86_64-linux"),
         (Target::AARCH64_LINUX, "aarch64-linux"),
         (Target::RISCV64_LINUX, "riscv64-linux"),
+        (Target::X86_64_MACOS, "x86_64-macos"),
+        (Target::AARCH64_MACOS, "aarch64-macos"),
     ];
 
     /// The target that this compiler itself runs on; x86-64 Linux where that is not one of
     /// [`Target::ALL`].
     pub const fn host() -> Target {
-        if cfg!(target_arch = "aarch64") {
+        if cfg!(all(target_os = "macos", target_arch = "aarch64")) {
+            Target::AARCH64_MACOS
+        } else if cfg!(target_os = "macos") {
+            Target::X86_64_MACOS
+        } else if cfg!(target_arch = "aarch64") {
             Target::AARCH64_LINUX
         } else if cfg!(target_arch = "riscv64") {
             Target::RISCV64_LINUX
@@ -179,7 +208,7 @@ impl Target {
             Some("riscv64" | "riscv64gc") => Some(TargetArch::Riscv64),
             _ => None,
         };
-        let os = parts.find_map(|part| (part == "linux").then_some(TargetOs::Linux));
+        let os = parts.find_map(TargetOs::parse);
         match (arch, os) {
             (Some(arch), Some(os)) => Ok(Target { arch, os }),
             _ => Err(CompileError::Options {
@@ -204,14 +233,16 @@ impl Target {
     pub const fn os(self) -> Os {
         match self.os {
             TargetOs::Linux => Os::Linux,
+            TargetOs::Macos => Os::Macos,
         }
     }
 
     /// The largest page size that it may have, in bytes.
     pub(crate) const fn page_size(self) -> u64 {
-        match self.arch {
-            TargetArch::X86_64 | TargetArch::Riscv64 => 4096,
-            TargetArch::Aarch64 => 65536,
+        match (self.os, self.arch) {
+            (TargetOs::Macos, _) => 16384,
+            (TargetOs::Linux, TargetArch::X86_64 | TargetArch::Riscv64) => 4096,
+            (TargetOs::Linux, TargetArch::Aarch64) => 65536,
         }
     }
 
@@ -278,6 +309,20 @@ impl Target {
     /// The triple, as Cranelift wants it.
     pub(crate) fn triple(self) -> target_lexicon::Triple {
         use target_lexicon as lexicon;
+        let (vendor, operating_system, environment, binary_format) = match self.os {
+            TargetOs::Linux => (
+                lexicon::Vendor::Unknown,
+                lexicon::OperatingSystem::Linux,
+                lexicon::Environment::Gnu,
+                lexicon::BinaryFormat::Elf,
+            ),
+            TargetOs::Macos => (
+                lexicon::Vendor::Apple,
+                lexicon::OperatingSystem::Darwin(None),
+                lexicon::Environment::Unknown,
+                lexicon::BinaryFormat::Macho,
+            ),
+        };
         lexicon::Triple {
             architecture: match self.arch {
                 TargetArch::X86_64 => lexicon::Architecture::X86_64,
@@ -288,12 +333,10 @@ impl Target {
                     lexicon::Architecture::Riscv64(lexicon::Riscv64Architecture::Riscv64gc)
                 }
             },
-            vendor: lexicon::Vendor::Unknown,
-            operating_system: match self.os {
-                TargetOs::Linux => lexicon::OperatingSystem::Linux,
-            },
-            environment: lexicon::Environment::Gnu,
-            binary_format: lexicon::BinaryFormat::Elf,
+            vendor,
+            operating_system,
+            environment,
+            binary_format,
         }
     }
 }
@@ -328,6 +371,10 @@ mod tests {
             ("aarch64-unknown-linux-gnu", Target::AARCH64_LINUX),
             ("arm64-linux", Target::AARCH64_LINUX),
             ("riscv64gc-unknown-linux-gnu", Target::RISCV64_LINUX),
+            ("x86_64-apple-darwin", Target::X86_64_MACOS),
+            ("x86_64-apple-macosx10.15", Target::X86_64_MACOS),
+            ("arm64-macos", Target::AARCH64_MACOS),
+            ("aarch64-apple-darwin23", Target::AARCH64_MACOS),
         ] {
             assert_eq!(Target::parse(name), Ok(target), "{name}");
         }

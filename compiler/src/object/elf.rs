@@ -12,7 +12,7 @@
 //! File offsets and addresses are the same. Our loader maps metadata, text, and image; the rest
 //! is for `dlopen`, debuggers and profilers.
 
-use super::{Parts, Symbol, string_at};
+use super::{Cursor, MAX_SIZE, Parts, Symbol, pad_to, string_at};
 use crate::error::CompileError;
 use crate::link::Places;
 use crate::options::Target;
@@ -30,9 +30,6 @@ const BUILD_ID_SIZE: usize = 20;
 
 /// Name and contents of the note that holds the build id.
 const NOTE_HEADER_SIZE: u64 = 16;
-
-/// Greatest distance between two things in an object, so that code can reach all others.
-const MAX_SIZE: u64 = (2 << 30) - (64 << 20);
 
 /// Writes a shared object.
 pub(crate) fn write_shared(parts: Parts<'_>, target: Target) -> Result<Vec<u8>, CompileError> {
@@ -67,17 +64,6 @@ struct Writer<'a> {
     target: Target,
     sections: Sections,
     plan: Plan,
-}
-
-/// Hands out places, one after the other.
-struct Cursor(u64);
-
-impl Cursor {
-    fn take(&mut self, size: u64, align: u64) -> Range<u64> {
-        let start = self.0.next_multiple_of(align);
-        self.0 = start + size;
-        start..self.0
-    }
 }
 
 /// The sections of a target's objects.
@@ -556,9 +542,4 @@ fn dynamic_entries(
 /// About two symbols per bucket.
 fn bucket_count(symbols: u32) -> u32 {
     (symbols / 2).max(1)
-}
-
-fn pad_to(out: &mut Vec<u8>, place: u64) {
-    debug_assert!(out.len() as u64 <= place);
-    out.resize(place as usize, 0);
 }

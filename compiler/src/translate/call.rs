@@ -212,7 +212,9 @@ impl FuncTranslator<'_> {
     fn emit_table_code(&mut self, array: Value, index: Value) -> Value {
         let distance = self.builder.ins().ishl_imm_u(index, 2);
         let entry = self.builder.ins().iadd(array, distance);
-        let offset = self.builder.ins().sload32(constant_flags(), entry, 0);
+        // Not `sload32`: Cranelift moves plain loads only out of loops.
+        let offset = self.emit_constant_load(types::I32, entry, 0);
+        let offset = self.builder.ins().sextend(types::I64, offset);
         self.builder.ins().iadd(array, offset)
     }
 

@@ -329,6 +329,11 @@ pub(crate) fn read_at(file: BorrowedFd<'_>, start: u64, buffer: &mut [u8]) -> io
     Ok(filled)
 }
 
+/// Any file may be executed from.
+pub(crate) fn admit_code(_: BorrowedFd<'_>, _start: u64, _signature: (u64, u64)) -> io::Result<()> {
+    Ok(())
+}
+
 /// A sealed file in memory with these contents.
 pub(crate) fn sealed_bytes(bytes: &[u8]) -> io::Result<OwnedFd> {
     let memory = memory_file()?;

@@ -16,6 +16,7 @@
 //! | [`Mappings`], [`address_space_limit`] | how many mappings and how much address space there may be |
 //! | [`map_whole_file`] | a private, writable mapping of a file, or of the pages from one on, anywhere |
 //! | [`open_read`], [`len`], [`read_at`] | a file for reading only, its length, some of its bytes; descriptors are not inherited by child processes |
+//! | [`admit_code`] | shows a file's code signature to the system, where it wants one before it executes code from a file |
 //! | [`sealed_bytes`], [`sealed_copy`] | a file in memory that no one can write, shrink or grow any more |
 //! | [`page_size`], [`SMALLEST_PAGE`] | the size of a page; the smallest that the target can have |
 //! | [`SignalStack::install`] | an alternate signal stack for the calling thread, taken out on drop |
@@ -69,7 +70,8 @@ mod riscv64;
 use riscv64 as cpu;
 
 pub(crate) use os::{
-    Reservation, len, map_whole_file, open_read, page_size, read_at, sealed_bytes, sealed_copy,
+    Reservation, admit_code, len, map_whole_file, open_read, page_size, read_at, sealed_bytes,
+    sealed_copy,
 };
 
 pub(crate) use os_pages::{Mappings, PageAccount, address_space_limit, protect_pages};
