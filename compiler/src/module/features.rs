@@ -12,14 +12,14 @@ pub(crate) const SUPPORTED: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::FUNCTION_REFERENCES)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
-    .union(WasmFeatures::WIDE_ARITHMETIC);
+    .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::THREADS);
 
 /// The proposals that modules may use and the compiler refuses, by the names their users know.
-const REFUSED: [(WasmFeatures, &str); 12] = [
+const REFUSED: [(WasmFeatures, &str); 11] = [
     (WasmFeatures::EXCEPTIONS, "exception handling"),
     (WasmFeatures::LEGACY_EXCEPTIONS, "legacy exception handling"),
     (WasmFeatures::GC, "garbage collection"),
-    (WasmFeatures::THREADS, "threads"),
     (
         WasmFeatures::SHARED_EVERYTHING_THREADS,
         "shared-everything threads",
