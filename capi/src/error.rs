@@ -200,7 +200,7 @@ impl From<loader::Error> for Box<Error> {
             loader::Error::Link(_) => Kind::Link,
             loader::Error::Limit(_) => Kind::Limit,
             loader::Error::Object(_) => Kind::Object,
-            loader::Error::System(_) => Kind::System,
+            loader::Error::System(_) | loader::Error::AddressSpace(_) => Kind::System,
             loader::Error::Pool(_) => Kind::Pool,
             loader::Error::Host(_) => Kind::Host,
             _ => Kind::Use,
