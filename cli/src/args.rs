@@ -97,12 +97,13 @@ Examples:
   precast compile app.wat -o build/app.so      the text format, and another place
   precast compile --cpu native app.wasm        for this machine's CPU only
   precast compile --cpu baseline,+sse4.1 app.wasm
+  precast compile --levels baseline,x86-64-v3 app.wasm     for every CPU, and faster on most
   precast compile --memory-reservation 16M app.wasm    for thousands of instances
   precast compile --emit asm app.wasm -o -     see the code that comes out
   precast compile --instrument app.wasm        code that counts, for a profile, and
   precast compile --profile app.profile app.wasm       the code that is made from it
   precast compile a.wasm b.wasm -o build/      many, into a directory
-  precast compile --cache .cache app.wasm      nothing is compiled twice
+  precast compile --cache .cache app.wasm      no function is compiled twice
   cat app.wasm | precast compile - -o app.so   from standard input
 
 The exit code is 1 if one of the modules cannot be compiled; the others are.
@@ -127,6 +128,15 @@ pub(crate) struct CompileArgs {
     /// +feature or -feature, separated by commas.
     #[arg(long, default_value = "x86-64-v3", value_name = "CPU")]
     pub(crate) cpu: String,
+    /// Compile for each of these CPUs, as --cpu names them, the least first: one object with the code
+    /// for all of them. The best that a machine can execute is run.
+    #[arg(
+        long,
+        value_name = "CPU",
+        value_delimiter = ',',
+        conflicts_with = "cpu"
+    )]
+    pub(crate) levels: Vec<String>,
     /// What to optimise for.
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) opt: Opt,
@@ -158,7 +168,8 @@ pub(crate) struct CompileArgs {
     /// How many threads compile; 0 is one for each CPU. The result is the same.
     #[arg(short, long, default_value_t = 0, value_name = "N")]
     pub(crate) jobs: usize,
-    /// Keep what is compiled in this directory, and take from it what was compiled before.
+    /// Keep what is compiled in this directory, and take from it what was compiled before: whole
+    /// modules, or the functions of one that has changed.
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
     /// Print a report on standard output: what became of each module.

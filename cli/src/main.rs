@@ -11,6 +11,8 @@ mod cached;
 #[cfg(feature = "compile")]
 mod compile;
 mod failure;
+#[cfg(feature = "compile")]
+mod functions;
 mod input;
 #[cfg(feature = "inspect")]
 mod inspect;

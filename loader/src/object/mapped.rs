@@ -9,7 +9,8 @@
 //!
 //! Text finds its read-only data by distance, so both keep the distance they have in the file.
 //! The image of the memories is not mapped here: each instance maps or copies it for itself.
-//! An object may lie within a larger file, from a page on. Objects that a linker has made part of
+//! An object may lie within a larger file, from a page on, and be one of several for different CPUs
+//! (`levels.rs`). Objects that a linker has made part of
 //! the program are there already, see `linked.rs`.
 //!
 //! # Safety
@@ -22,6 +23,7 @@ use super::elf::{Elf, PREFIX};
 use super::error::{Damage, Fault, OpenError, Part};
 use super::gdb::GdbEntry;
 use super::header::{self, Place};
+use super::levels::{self, First};
 use super::linked::Linked;
 use super::metadata::Metadata;
 use super::unwind::UnwindEntry;
@@ -76,6 +78,8 @@ pub(super) struct MappedFile {
     start: u64,
     /// Length of the object in bytes.
     len: u64,
+    /// Where the object starts whose image this one has: `start`, unless it is shared.
+    image_start: u64,
 }
 
 impl MappedFile {
@@ -174,9 +178,20 @@ impl MappedObject {
     }
 
     /// Five system calls for any size: first page, reservation, and one mapping each for the
-    /// metadata and the text; the file was opened and its length found out before.
+    /// metadata and the text; the file was opened and its length found out before. As many without
+    /// the text again where the file has a better object for this CPU.
     fn map(file: OwnedFd, start: u64, len: u64) -> Result<MappedObject, OpenError> {
-        let object = (start, len);
+        MappedObject::map_level(file, (start, len), None)
+    }
+
+    /// Maps the object at a place of the file: start and length. It is a level of `first`, which
+    /// starts at the place that stands with it, or the first of its file.
+    fn map_level(
+        file: OwnedFd,
+        object: (u64, u64),
+        first: Option<(u64, First)>,
+    ) -> Result<MappedObject, OpenError> {
+        let (start, len) = object;
         let mut prefix = [0; PREFIX];
         let prefix = &mut prefix[..usize::try_from(len).unwrap_or(PREFIX).min(PREFIX)];
         let count = sys::read_at(file.as_fd(), start, prefix).map_err(io("read"))?;
@@ -203,6 +218,19 @@ impl MappedObject {
         // SAFETY: the metadata lies within `metadata_load` (`Elf::parse`), which was just mapped.
         let bytes = unsafe { bytes_at(&mapping, metadata) };
         let header = header::check(bytes, Place::File(&elf))?;
+        let header = levels::accept(header, first.as_ref().map(|(_, first)| first))?;
+        let features = sys::host().cpu_features;
+        let best = levels::best(Metadata::new(bytes, &header), object.1, features)?;
+        if let Some((index, level)) = best {
+            drop(mapping);
+            let place = (object.0 + level.file_offset, level.size);
+            let first = First {
+                header,
+                level,
+                index,
+            };
+            return MappedObject::map_level(file, place, Some((object.0, first)));
+        }
         header::require_host(&header)?;
 
         let text = if header.text.size == 0 {
@@ -236,6 +264,10 @@ impl MappedObject {
             file,
             start: object.0,
             len: object.1,
+            image_start: match first {
+                Some((start, _)) if header.flags & ObjectHeader::SHARES_IMAGE != 0 => start,
+                _ => object.0,
+            },
         });
         Ok(MappedObject::new(metadata, text, header, home))
     }
@@ -329,7 +361,7 @@ impl MappedObject {
         match &self.home {
             Home::File(home) => Some((
                 home.file.as_fd(),
-                home.start + self.header.image.file_offset,
+                home.image_start + self.header.image.file_offset,
             )),
             Home::Program(linked) => linked.image_file().map(|file| (file, 0)),
         }

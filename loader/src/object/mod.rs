@@ -15,6 +15,7 @@ mod elf;
 mod error;
 mod gdb;
 mod header;
+mod levels;
 mod linked;
 mod lookup;
 mod mapped;
