@@ -73,6 +73,7 @@ pub(crate) enum Command {
     #[cfg(feature = "compile")]
     Sign(SignArgs),
     /// Say whether objects are signed by a key, and unchanged since.
+    #[cfg(feature = "signatures")]
     Verify(VerifyArgs),
     /// Show what an object contains and needs.
     #[cfg(feature = "inspect")]
@@ -251,6 +252,7 @@ pub(crate) struct RunArgs {
     #[cfg_attr(feature = "compile", arg(long, value_name = "FILE"))]
     pub(crate) profile: Option<PathBuf>,
     /// Run only an object that is signed by the owner of this public key. May be repeated.
+    #[cfg(feature = "signatures")]
     #[cfg_attr(feature = "compile", arg(long, value_name = "PUB"))]
     pub(crate) trusted_key: Vec<PathBuf>,
     /// The object, or the module: .wasm or .wat; `-` is standard input.
@@ -278,6 +280,7 @@ impl RunArgs {
             timeout: None,
             max_memory: None,
             profile: None,
+            #[cfg(feature = "signatures")]
             trusted_key: Vec::new(),
             file,
             args: Vec::new(),
@@ -390,6 +393,7 @@ Examples:
   precast verify -p builds.pub app.so    exit code 0 if it is signed and unchanged";
 
 /// Arguments of `precast verify`.
+#[cfg(feature = "signatures")]
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "compile", derive(clap::Args))]
 #[cfg_attr(feature = "compile", command(after_help = VERIFY_EXAMPLES))]

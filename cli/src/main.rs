@@ -23,6 +23,7 @@ mod report;
 mod run;
 #[cfg(feature = "compile")]
 mod sign;
+#[cfg(feature = "signatures")]
 mod trust;
 mod units;
 #[cfg(feature = "verify")]
@@ -106,6 +107,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Keygen(args) => sign::keygen(&args).map(|()| 0),
         #[cfg(feature = "compile")]
         Command::Sign(args) => sign::sign(&args).map(|()| 0),
+        #[cfg(feature = "signatures")]
         Command::Verify(args) => trust::verify(&args).map(|()| 0),
         #[cfg(feature = "inspect")]
         Command::Inspect(args) => inspect::inspect(&args).map(|()| 0),

@@ -168,7 +168,7 @@ fn of_a_module_that_changed_only_what_changed_is_compiled() {
         .ok()
         .stderr;
     assert!(!told.contains("from the cache"), "{told}");
-    place.write("a.wat", ten_functions(5));
+    place.write("a.wat", ten_functions(55));
     let told = place
         .run("compile --cache c --cpu baseline a.wat")
         .ok()
@@ -187,7 +187,7 @@ fn of_a_module_that_changed_only_what_changed_is_compiled() {
         }
         fs::write(&path, bytes).unwrap();
     }
-    place.write("a.wat", ten_functions(7));
+    place.write("a.wat", ten_functions(77));
     assert_eq!(known("--cache c a.wat"), 0);
     place.run("compile -q a.wat -o plain.so").ok();
     assert!(
