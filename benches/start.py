@@ -4,35 +4,63 @@
 usage: start.py ROUNDS NAME=COMMAND...    a command is split at spaces
 """
 
-import os
 import statistics
+import subprocess
 import sys
-import time
+import tempfile
+from pathlib import Path
+
+# What a process has used counts what started it until then: this is smaller than what is measured.
+METER = r"""
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  (void)argc;
+  struct timespec start, end;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  pid_t child = vfork();
+  if (child == 0) {
+    dup2(open("/dev/null", O_WRONLY), 1);
+    execv(argv[1], argv + 1);
+    _exit(127);
+  }
+  int status;
+  struct rusage used;
+  wait4(child, &status, 0, &used);
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  printf("%d %f %f %ld\n", status,
+         (end.tv_sec - start.tv_sec) * 1e3 + (end.tv_nsec - start.tv_nsec) / 1e6,
+         (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e3 +
+             (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e3,
+         used.ru_maxrss);
+}
+"""
 
 
-def once(command):
+def once(meter, command):
     """Milliseconds of wall and of CPU, and KiB of peak memory, of one run."""
-    start = time.perf_counter()
-    child = os.posix_spawnp(
-        command[0],
-        command,
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)],
-    )
-    _, status, usage = os.wait4(child, 0)
-    wall = (time.perf_counter() - start) * 1e3
-    if status != 0:
+    printed = subprocess.run([meter, *command], check=True, capture_output=True, text=True).stdout
+    status, *figures = printed.split()
+    if status != "0":
         sys.exit(f"{command}: {status}")
-    return wall, (usage.ru_utime + usage.ru_stime) * 1e3, usage.ru_maxrss
+    return [float(figure) for figure in figures]
 
 
 def main():
     rounds = int(sys.argv[1])
     programs = [argument.split("=", 1) for argument in sys.argv[2:]]
     figures = {name: [] for name, _ in programs}
-    for _ in range(rounds):
-        for name, command in programs:
-            figures[name].append(once(command.split()))
+    with tempfile.TemporaryDirectory() as folder:
+        meter = Path(folder, "meter")
+        build = ["cc", "-O1", "-static", "-x", "c", "-", "-o", meter]
+        subprocess.run(build, input=METER, text=True, check=True)
+        for _ in range(rounds):
+            for name, command in programs:
+                figures[name].append(once(meter, command.split()))
     print(f"{'':24} {'wall ms':>9} {'least':>7} {'cpu ms':>9} {'KiB':>9}")
     for name, runs in figures.items():
         wall, cpu, memory = (statistics.median(column) for column in zip(*runs))

@@ -1,8 +1,9 @@
 //! The metadata of an object, read in place.
 //!
 //! A metadata section starts with an [`ObjectHeader`]. Everything in it refers to the rest by
-//! [`Span`]s relative to the header. In an ELF file the program header of type
-//! [`PT_PRECAST`] gives the section's place. All integers are little-endian.
+//! [`Span`]s relative to the header. In an ELF file the program header of type [`PT_PRECAST`] gives
+//! the section's place, in a Mach-O file the section [`MACHO_METADATA`] of the segment
+//! [`MACHO_SEGMENT`]. All integers are little-endian.
 //!
 //! Every record is plain data with no padding and no invalid bit pattern, so that it may be
 //! looked at before it is believed.
@@ -16,6 +17,12 @@ pub const MAGIC: [u8; 8] = *b"PRECAST\0";
 /// Type of the ELF program header that spans the metadata section ("PC" in the range that the
 /// ELF specification leaves to the operating system).
 pub const PT_PRECAST: u32 = 0x6000_5043;
+
+/// Name of the Mach-O segment that holds the metadata section.
+pub const MACHO_SEGMENT: &str = "__PRECAST_DATA";
+
+/// Name of the section in [`MACHO_SEGMENT`] that is the metadata section.
+pub const MACHO_METADATA: &str = "__metadata";
 
 /// Bytes of metadata: `offset` from the start of the header.
 #[repr(C)]
@@ -41,7 +48,7 @@ pub struct Segment {
 
 /// Instruction set of an object.
 #[repr(u16)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arch {
     /// x86-64.
     X86_64 = 1,
@@ -164,9 +171,12 @@ pub struct ObjectHeader {
 impl ObjectHeader {
     /// The code counts what it executes, see [`crate::instance::InstanceHeader::fuel`].
     pub const FUEL: u32 = 1;
+    /// In [`ObjectHeader::flags`]: indirect branches of other code into this, and of this code,
+    /// arrive at landing pads (AArch64's `bti`).
+    pub const LANDING_PADS: u32 = 2;
     /// The object stands behind another one, which has it among its `levels`, and the image of that
     /// one is its own, too.
-    pub const SHARES_IMAGE: u32 = 2;
+    pub const SHARES_IMAGE: u32 = 4;
 
     /// Size of the header of the first version. Fields behind it that a shorter header lacks are zero,
     /// which means of each of them what it meant when it was not there.

@@ -182,6 +182,13 @@ pub(crate) fn codegen_error(
         (Unit::Init, CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded) => {
             CompileError::init_too_large()
         }
+        (_, CodegenError::Verifier(errors)) => {
+            let first = errors.0.first().map(ToString::to_string);
+            let first = first.unwrap_or_default();
+            CompileError::Internal {
+                message: format!("{unit:?}: {}", first.lines().next().unwrap_or_default()),
+            }
+        }
         _ => CompileError::Internal {
             message: format!("{unit:?}: {error}"),
         },

@@ -7,10 +7,11 @@
 //! told by their number among those that the function names, and both are put back into what is
 //! found.
 
-use crate::code::{Code, Reloc, Target};
+use crate::code::Code;
 use crate::error::CompileError;
 use crate::passes::Positions;
 use crate::placement::Phases;
+use crate::reloc::{Field, Reloc, Target};
 use crate::translate::{Env, Namespace};
 use crate::unwind::FrameCode;
 use cranelift_codegen::Context;
@@ -165,6 +166,35 @@ const BY_NUMBER: u32 = 0;
 const HELPER: u32 = 1;
 const LOCAL: u32 = 2;
 
+/// The kinds of fields, by their numbers in entries; of the last, there is more to tell.
+const FIELDS: [Field; 7] = [
+    Field::Bytes4,
+    Field::Branch26,
+    Field::Page21,
+    Field::PageOffset12,
+    Field::CallPair,
+    Field::High20,
+    Field::Low12 { back: 0 },
+];
+
+/// A field's number, and what more there is to tell.
+fn number_of(field: Field) -> (u32, u32) {
+    let (plain, more) = match field {
+        Field::Low12 { back } => (Field::Low12 { back: 0 }, back),
+        other => (other, 0),
+    };
+    let number = FIELDS.iter().position(|known| *known == plain);
+    (number.map_or(u32::MAX, |number| number as u32), more)
+}
+
+/// The field of what [`number_of`] gave.
+fn field_of(number: u32, more: u32) -> Option<Field> {
+    match FIELDS.get(number as usize)? {
+        Field::Low12 { .. } => Some(Field::Low12 { back: more }),
+        other => Some(*other),
+    }
+}
+
 /// Code whose address map has numbers for locations, as bytes. `None` where it names what an entry
 /// cannot tell.
 fn encode(code: &Code, names: &[UserExternalName], locations: &Locations) -> Option<Vec<u8>> {
@@ -194,10 +224,12 @@ fn encode(code: &Code, names: &[UserExternalName], locations: &Locations) -> Opt
     lens.into_iter().for_each(|len| put(len as u32));
     for Reloc {
         offset,
+        field,
         target,
         addend,
     } in relocs
     {
+        let (field, back) = number_of(*field);
         let (kind, value) = match target {
             Target::Local(place) => (LOCAL, *place),
             Target::Symbol(name) => match names.iter().position(|known| known == name) {
@@ -206,7 +238,7 @@ fn encode(code: &Code, names: &[UserExternalName], locations: &Locations) -> Opt
                 None => return None,
             },
         };
-        [*offset, kind, value, *addend as u32]
+        [*offset, field, back, kind, value, *addend as u32]
             .into_iter()
             .for_each(&mut put);
     }
@@ -243,7 +275,8 @@ fn decode(
     }
     let [bytes, frame, relocs, traps, points] = lens;
     let relocs = (0..relocs).map(|_| {
-        let (offset, kind, value, addend) = (word()?, word()?, word()?, word()? as i32);
+        let (offset, field) = (word()?, field_of(word()?, word()?)?);
+        let (kind, value, addend) = (word()?, word()?, word()? as i32);
         let target = match kind {
             LOCAL => Target::Local(value),
             BY_NUMBER => Target::Symbol(names.get(value as usize)?.clone()),
@@ -252,6 +285,7 @@ fn decode(
         };
         Some(Reloc {
             offset,
+            field,
             target,
             addend,
         })

@@ -8,7 +8,7 @@ use crate::cpu::Cpu;
 use crate::error::CompileError;
 use crate::options::{Emit, Options};
 use crate::{Compiled, Summary};
-use precast_abi::object::LevelRecord;
+use precast_abi::object::{LevelRecord, Os};
 
 /// What an object has to do with others in its file.
 pub(crate) enum Role {
@@ -65,6 +65,9 @@ fn check(options: &Options) -> Result<(), CompileError> {
     };
     if options.emit != Emit::SharedObject {
         return refuse("code for several levels goes into shared objects only");
+    }
+    if options.target.os() != Os::Linux {
+        return refuse("code for several levels goes into objects for Linux only");
     }
     if options.levels.len() > LevelRecord::MOST as usize {
         return refuse("there are more than 15 levels");

@@ -24,6 +24,7 @@ mod options;
 mod passes;
 mod placement;
 mod profile;
+mod reloc;
 mod segments;
 mod strings;
 mod stubs;
@@ -33,7 +34,7 @@ mod trap;
 mod unwind;
 
 pub use compile::Progress;
-pub use cpu::Cpu;
+pub use cpu::{Cpu, Level};
 pub use error::CompileError;
 pub use known::{FunctionCache, FunctionKey};
 pub use options::{Emit, OptLevel, Options, Target};
@@ -145,7 +146,7 @@ fn compile_level(
         ..options.clone()
     })?;
     let lowering = isa::build_lowering(options)?;
-    let mut module = pool.install(|| ModuleInfo::read(wasm))?;
+    let mut module = pool.install(|| ModuleInfo::read_for(options, wasm))?;
     if let Some(bytes) = options.memory_reservation {
         module.limit_memory(bytes)?;
     }
@@ -179,7 +180,8 @@ fn compile_level(
         Emit::SharedObject | Emit::Object => {
             let known = cache.map(|cache| Known::new(cache, &env));
             let pieces = compile_module(&env, &pool, known.as_ref(), stubs, progress)?;
-            let text = Text::new(pieces, metadata::code_table_places(&module))?;
+            let arch = options.target.arch();
+            let text = Text::new(arch, pieces, metadata::code_table_places(&module))?;
             let image = segments::static_image(&module, options.target.page_size());
             let source = Source {
                 wasm,

@@ -265,8 +265,11 @@ impl Builder {
         header.cpu_features = source.options.cpu.features();
         header.layout = source.layout.regions;
         header.init = source.text.offset(Namespace::Init, 0);
+        // As in the note that ELF files have of it.
+        let pads = source.options.target.arch() == Arch::Aarch64;
         let shares = matches!(source.role, Role::Further);
         header.flags = flag(source.options.fuel, ObjectHeader::FUEL)
+            | flag(pads, ObjectHeader::LANDING_PADS)
             | flag(shares, ObjectHeader::SHARES_IMAGE);
         header.counters = source.layout.counters;
         header.counter_count = source.layout.counter_count;

@@ -1,6 +1,8 @@
 //! Optimisations of our own, before Cranelift's. Each is a file, and can be turned off.
 
+mod block_order;
 mod branch_hints;
+mod byte_swaps;
 mod devirtualise;
 #[cfg(test)]
 mod golden;
@@ -11,12 +13,15 @@ mod latches;
 mod late;
 mod offsets;
 mod small_bulk;
+mod small_tables;
+mod wide_indices;
 
 pub(crate) use branch_hints::BranchHints;
 pub(crate) use devirtualise::{Known, known_callee};
 pub(crate) use inline::{Inliner, Positions};
 pub(crate) use late::optimize;
 pub(crate) use small_bulk::{Chunk, chunks};
+pub(crate) use small_tables::{Run, runs};
 
 use crate::error::CompileError;
 use crate::options::OptLevel;
@@ -45,11 +50,19 @@ pub enum Pass {
     Latches,
     /// Sums and the like that an innermost loop would make anew are made before it.
     Invariants,
+    /// The blocks of a loop follow each other.
+    BlockOrder,
+    /// Branch tables with few ways are comparisons.
+    SmallTables,
+    /// Loaded indices are extended by the load, and stay so along branches.
+    WideIndices,
+    /// Bytes that are put in reverse order by rotations and masks are swapped by one instruction.
+    ByteSwaps,
 }
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 8] = [
+    pub const ALL: [(Pass, &'static str); 12] = [
         (Pass::BranchHints, "branch-hints"),
         (Pass::Devirtualise, "devirtualise"),
         (Pass::Inline, "inline"),
@@ -58,6 +71,10 @@ impl Pass {
         (Pass::Immediates, "immediates"),
         (Pass::Latches, "latches"),
         (Pass::Invariants, "invariants"),
+        (Pass::BlockOrder, "block-order"),
+        (Pass::SmallTables, "small-tables"),
+        (Pass::WideIndices, "wide-indices"),
+        (Pass::ByteSwaps, "byte-swaps"),
     ];
 
     /// The pass with this name.

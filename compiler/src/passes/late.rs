@@ -4,7 +4,7 @@
 //! used first, by rules that know nothing of the target: what an earlier pass had put in its place
 //! would not stay there.
 
-use super::{Pass, Passes, immediates, invariants, latches};
+use super::{Pass, Passes, block_order, byte_swaps, immediates, invariants, latches, wide_indices};
 use crate::translate::Env;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -15,9 +15,12 @@ use cranelift_codegen::{CodegenError, Context};
 type Run = fn(&mut Function);
 
 /// The passes, in their order.
-const LATE: [(Pass, Run); 3] = [
+const LATE: [(Pass, Run); 6] = [
     (Pass::Invariants, invariants::run),
+    (Pass::ByteSwaps, byte_swaps::run),
+    (Pass::BlockOrder, block_order::run),
     (Pass::Latches, latches::run),
+    (Pass::WideIndices, wide_indices::run),
     (Pass::Immediates, immediates::run),
 ];
 

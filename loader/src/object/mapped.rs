@@ -1,10 +1,10 @@
 //! Mapping an object: text to execute, metadata to read, both shared with the file.
 //!
 //! ```text
-//!  reservation, laid out as the program headers say
-//!  | R--: ELF headers, metadata, code tables | R-X: text | … |
-//!         ▲                                    ▲
-//!         metadata()                           text()
+//!  reservation, laid out as the file's headers say
+//!  | R--: metadata, code tables | … | R-X: text | … |       (or the text first)
+//!         ▲                           ▲
+//!         metadata()                  text()
 //! ```
 //!
 //! Text finds its read-only data by distance, so both keep the distance they have in the file.
@@ -19,8 +19,8 @@
 //! answers for is that the slices it hands out lie in its own mapping.
 #![allow(unsafe_code, reason = "mapped files are read through pointers")]
 
-use super::elf::{Elf, PREFIX};
 use super::error::{Damage, Fault, OpenError, Part};
+use super::file::{Format, Headers, PREFIX, Region};
 use super::gdb::GdbEntry;
 use super::header::{self, Place};
 use super::levels::{self, First};
@@ -71,8 +71,9 @@ enum Home {
 #[derive(Debug)]
 pub(super) struct MappedFile {
     mapping: Reservation,
-    /// Lowest address of the object's segments, as the file counts: where `mapping` starts.
+    /// Lowest address of the object's regions, as the file counts: where `mapping` starts.
     lowest: u64,
+    format: Format,
     file: OwnedFd,
     /// Where the object starts in the file: a multiple of the page size.
     start: u64,
@@ -83,6 +84,27 @@ pub(super) struct MappedFile {
 }
 
 impl MappedFile {
+    /// Where `size` bytes at an address in the file are in the mapping.
+    fn place(&self, address: u64, size: u64) -> (usize, usize) {
+        ((address - self.lowest) as usize, size as usize)
+    }
+
+    /// Maps a region of the object.
+    ///
+    /// # Safety
+    ///
+    /// No reference to memory in its pages is in use.
+    unsafe fn map_region(&self, region: &Region, access: Access) -> Result<(), OpenError> {
+        let (at, len) = self.place(region.address, region.size);
+        let offset = self.start + region.offset;
+        // SAFETY: the caller's promise.
+        let mapped = unsafe {
+            self.mapping
+                .map_file(at..at + len, self.file.as_fd(), offset, access)
+        };
+        mapped.map_err(io("map"))
+    }
+
     /// What is added to an address in the file to get the address it is mapped at. Wraps.
     pub(super) fn slide(&self) -> u64 {
         (self.mapping.base().addr().get() as u64).wrapping_sub(self.lowest)
@@ -97,6 +119,37 @@ impl MappedFile {
     /// Length of the object in bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// What the object's headers are.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+}
+
+impl MappedFile {
+    /// Maps the text, and says where. An empty one is nowhere.
+    ///
+    /// # Safety
+    ///
+    /// As [`MappedFile::map_region`].
+    unsafe fn map_text(&self, header: &ObjectHeader) -> Result<(usize, usize), OpenError> {
+        let text = Region {
+            offset: header.text.file_offset,
+            address: header.text.address,
+            size: header.text.size,
+            ..Region::default()
+        };
+        if text.size == 0 {
+            return Ok((0, 0));
+        }
+        let access = match header.flags & ObjectHeader::LANDING_PADS {
+            0 => Access::ReadExecute,
+            _ => Access::ReadExecutePads,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { self.map_region(&text, access)? };
+        Ok(self.place(text.address, text.size))
     }
 }
 
@@ -113,7 +166,7 @@ impl MappedObject {
     /// Maps the object that starts `start` bytes into a file and is `len` bytes long.
     pub(crate) fn open_part(path: &Path, start: u64, len: u64) -> Result<MappedObject, OpenError> {
         if !start.is_multiple_of(sys::page_size() as u64) {
-            return Err(Damage::of(Part::ElfHeader, Fault::Misaligned).into());
+            return Err(Damage::of(Part::Headers, Fault::Misaligned).into());
         }
         let file = sys::open_read(path).map_err(io("open"))?;
         let found = sys::len(file.as_fd()).map_err(io("read"))?;
@@ -134,8 +187,15 @@ impl MappedObject {
     /// Maps a copy of these bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<MappedObject, OpenError> {
         // Look before copying: most bytes that are no object are told by the first few.
-        Elf::parse(&bytes[..bytes.len().min(PREFIX)], bytes.len() as u64)?;
+        Headers::parse(&bytes[..bytes.len().min(PREFIX)], bytes.len() as u64)?;
         MappedObject::map_file(sys::sealed_bytes(bytes).map_err(io("copy"))?)
+    }
+
+    /// Maps a copy of these bytes, whatever system they are for.
+    #[cfg(feature = "other-systems")]
+    pub(crate) fn from_bytes_of_any_system(bytes: &[u8]) -> Result<MappedObject, OpenError> {
+        let file = sys::sealed_bytes(bytes).map_err(io("copy"))?;
+        MappedObject::map_if(file, 0, bytes.len() as u64, header::require_cpu)
     }
 
     fn map_file(file: OwnedFd) -> Result<MappedObject, OpenError> {
@@ -171,7 +231,7 @@ impl MappedObject {
         // SAFETY: the whole file was just mapped, and cannot become shorter: it is sealed.
         let bytes = unsafe { bytes_at(&whole, (0, len as usize)) };
         // What is no object at all is called that, rather than unsigned.
-        Elf::parse(&bytes[..bytes.len().min(PREFIX)], len)?;
+        Headers::parse(&bytes[..bytes.len().min(PREFIX)], len)?;
         let signed_len = trust.check(bytes)?.object.len() as u64;
         drop(whole);
         MappedObject::map(sealed, 0, signed_len)
@@ -181,95 +241,78 @@ impl MappedObject {
     /// metadata and the text; the file was opened and its length found out before. As many without
     /// the text again where the file has a better object for this CPU.
     fn map(file: OwnedFd, start: u64, len: u64) -> Result<MappedObject, OpenError> {
-        MappedObject::map_level(file, (start, len), None)
+        MappedObject::map_if(file, start, len, header::require_host)
+    }
+
+    /// As [`MappedObject::map`], with another idea of what this machine can execute.
+    fn map_if(
+        file: OwnedFd,
+        start: u64,
+        len: u64,
+        require_host: fn(&ObjectHeader) -> Result<(), OpenError>,
+    ) -> Result<MappedObject, OpenError> {
+        MappedObject::map_level(file, (start, len), None, require_host)
     }
 
     /// Maps the object at a place of the file: start and length. It is a level of `first`, which
     /// starts at the place that stands with it, or the first of its file.
     fn map_level(
         file: OwnedFd,
-        object: (u64, u64),
+        (start, len): (u64, u64),
         first: Option<(u64, First)>,
+        require_host: fn(&ObjectHeader) -> Result<(), OpenError>,
     ) -> Result<MappedObject, OpenError> {
-        let (start, len) = object;
         let mut prefix = [0; PREFIX];
         let prefix = &mut prefix[..usize::try_from(len).unwrap_or(PREFIX).min(PREFIX)];
         let count = sys::read_at(file.as_fd(), start, prefix).map_err(io("read"))?;
-        let elf = Elf::parse(&prefix[..count], len)?;
-        let (lowest, len) = extent(&elf)?;
-        let mapping = Reservation::new(len).map_err(io("map"))?;
-
-        let load = elf.metadata_load;
-        let start = (load.address - lowest) as usize;
+        let headers = Headers::parse(&prefix[..count], len)?;
+        let (lowest, span) = extent(&headers)?;
+        let mut home = MappedFile {
+            mapping: Reservation::new(span).map_err(io("map"))?,
+            lowest,
+            format: headers.format,
+            file,
+            start,
+            len,
+            image_start: start,
+        };
         // SAFETY: the reservation is new, so no one refers to memory in it.
-        unsafe {
-            mapping.map_file(
-                start..start + load.file_size as usize,
-                file.as_fd(),
-                object.0 + load.offset,
-                Access::Read,
-            )
-        }
-        .map_err(io("map"))?;
-        let metadata = (
-            (elf.metadata.address - lowest) as usize,
-            elf.metadata.file_size as usize,
-        );
-        // SAFETY: the metadata lies within `metadata_load` (`Elf::parse`), which was just mapped.
-        let bytes = unsafe { bytes_at(&mapping, metadata) };
-        let header = header::check(bytes, Place::File(&elf))?;
+        unsafe { home.map_region(&headers.metadata_load, Access::Read)? };
+        let metadata = home.place(headers.metadata.address, headers.metadata.size);
+        // SAFETY: the metadata lies within `metadata_load` (`Headers::parse`), which was just
+        // mapped.
+        let bytes = unsafe { bytes_at(&home.mapping, metadata) };
+        let header = header::check(bytes, Place::File(&headers))?;
         let header = levels::accept(header, first.as_ref().map(|(_, first)| first))?;
         let features = sys::host().cpu_features;
-        let best = levels::best(Metadata::new(bytes, &header), object.1, features)?;
+        let best = levels::best(Metadata::new(bytes, &header), len, features)?;
         if let Some((index, level)) = best {
-            drop(mapping);
-            let place = (object.0 + level.file_offset, level.size);
+            let place = (start + level.file_offset, level.size);
             let first = First {
                 header,
                 level,
                 index,
             };
-            return MappedObject::map_level(file, place, Some((object.0, first)));
+            return MappedObject::map_level(home.file, place, Some((start, first)), require_host);
         }
-        header::require_host(&header)?;
-
-        let text = if header.text.size == 0 {
-            (0, 0)
-        } else {
-            let text = (
-                (header.text.address - lowest) as usize,
-                header.text.size as usize,
-            );
-            // SAFETY: segments do not overlap (`Elf::parse`), and text is one of them
-            // (`header::check`): what is referred to, the metadata, stays.
-            unsafe {
-                mapping.map_file(
-                    text.0..text.0 + text.1,
-                    file.as_fd(),
-                    object.0 + header.text.file_offset,
-                    Access::ReadExecute,
-                )
-            }
-            .map_err(io("map"))?;
-            text
-        };
+        require_host(&header)?;
+        if let Some((start, _)) = first
+            && header.flags & ObjectHeader::SHARES_IMAGE != 0
+        {
+            home.image_start = start;
+        }
+        if let Some(signature) = headers.code_signature {
+            sys::admit_code(home.file.as_fd(), start, signature).map_err(io("execute"))?;
+        }
+        // SAFETY: regions do not overlap (`Headers::parse`), and text is one of them that starts on a
+        // page (`header::check`): what is referred to, the metadata, stays.
+        let text = unsafe { home.map_text(&header)? };
         let address = |(start, len): (usize, usize)| {
             // SAFETY: both ranges lie in the mapping, as was found above.
-            (unsafe { mapping.base().add(start) }, len)
+            (unsafe { home.mapping.base().add(start) }, len)
         };
         let (metadata, text) = (address(metadata), address(text));
-        let home = Home::File(MappedFile {
-            mapping,
-            lowest,
-            file,
-            start: object.0,
-            len: object.1,
-            image_start: match first {
-                Some((start, _)) if header.flags & ObjectHeader::SHARES_IMAGE != 0 => start,
-                _ => object.0,
-            },
-        });
-        Ok(MappedObject::new(metadata, text, header, home))
+        Ok(MappedObject::new(metadata, text, header, Home::File(home)))
     }
 
     /// Takes the object whose metadata is at this address in the program itself.
@@ -376,16 +419,16 @@ impl MappedObject {
     }
 }
 
-/// Lowest address of the segments, and how many bytes they span.
-fn extent(elf: &Elf) -> Result<(u64, usize), OpenError> {
-    let out_of_bounds = || OpenError::from(Damage::of(Part::ElfHeader, Fault::OutOfBounds));
-    let (Some(first), Some(last)) = (elf.loads().first(), elf.loads().last()) else {
+/// Lowest address of the regions, and how many bytes they span.
+fn extent(file: &Headers) -> Result<(u64, usize), OpenError> {
+    let out_of_bounds = || OpenError::from(Damage::of(Part::Headers, Fault::OutOfBounds));
+    let (Some(first), Some(last)) = (file.regions().first(), file.regions().last()) else {
         return Err(out_of_bounds());
     };
-    // The reservation starts on a page as the kernel sees pages, and so must the first segment.
+    // The reservation starts on a page as the kernel sees pages, and so must the first region.
     let lowest = first.address - first.address % sys::page_size() as u64;
-    let len = last.address + last.memory_size - lowest;
-    // Segments lie in a file: a span that is much larger than any file is damage.
+    let len = last.address + last.size - lowest;
+    // Regions lie in a file: a span that is much larger than any file is damage.
     if len > 1 << 40 {
         return Err(out_of_bounds());
     }

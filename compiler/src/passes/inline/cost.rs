@@ -15,8 +15,8 @@ pub(super) struct Size {
     pub(super) block_params: usize,
     /// Whether it has a jump table.
     pub(super) has_table: bool,
-    /// Whether it has a loop.
-    pub(super) has_loop: bool,
+    /// Ways back to the start of a loop.
+    pub(super) loops: usize,
 }
 
 impl Size {
@@ -31,7 +31,9 @@ impl Size {
             for inst in function.layout.block_insts(block) {
                 let opcode = function.dfg.insts[inst].opcode();
                 size.has_table |= opcode == Opcode::BrTable;
-                size.has_loop |= successors(function, inst).any(|next| seen.contains(next));
+                size.loops += successors(function, inst)
+                    .filter(|next| seen.contains(*next))
+                    .count();
                 if is_cold {
                     size.cold += 1;
                 } else if !is_free(opcode) {
@@ -95,6 +97,8 @@ pub(super) struct Candidate {
 const MAX_CALLEE: usize = 20;
 /// The same for the only call of a function.
 const MAX_SOLE_CALLEE: usize = 160;
+/// What a function with a loop may have, whoever calls it.
+const MAX_LOOP_CALLEE: usize = 40;
 /// What each constant argument adds to that.
 const PER_CONSTANT: usize = 6;
 /// What a loop around the call adds to it, or that the call was made often.
@@ -108,8 +112,9 @@ pub(super) fn is_worth_it(call: &Candidate, for_size: bool) -> bool {
     if for_size {
         return hot + cold <= CALL + call.args;
     }
-    // A call costs little beside a loop, which does better with all registers to itself.
-    if call.size.has_loop {
+    // A call costs little beside a loop, which does better with all registers to itself. But a short
+    // one may be run through once or twice: the search of a hash table, the comparison of a word.
+    if call.size.loops > 1 || call.size.loops == 1 && hot > MAX_LOOP_CALLEE {
         return false;
     }
     if call.heat == Some(Heat::Cold) {
