@@ -36,6 +36,10 @@ pub(crate) fn optimize<'a>(
     }
     context.optimize(isa, &mut ControlPlane::default())?;
     run(env.passes, &mut context.func);
+    // The order of blocks may be another one.
+    context.cfg.clear();
+    context.domtree.clear();
+    context.loop_analysis.clear();
     Ok(env.lowering)
 }
 
