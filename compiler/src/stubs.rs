@@ -8,7 +8,7 @@ pub(crate) use bulk::signature as bulk_signature;
 
 use crate::layout::Layout;
 use crate::module::{CodeTable, FuncIndex, FuncType, ModuleInfo, TypeIndex};
-use crate::translate::{Namespace, c_signature, clif_type, wasm_signature};
+use crate::translate::{Namespace, c_signature, clif_type, outward_signature, wasm_signature};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{
     self, AbiParam, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind,
@@ -113,11 +113,11 @@ impl Stub {
         let params = builder.block_params(entry).to_vec();
         match self {
             Stub::Trap(code) => emit_trap(&mut builder, c, params[0], code),
-            Stub::Enter(ty) => emit_enter(&mut builder, &module.types[ty], &params),
+            Stub::Enter(ty) => emit_enter(&mut builder, isa, &module.types[ty], &params),
             Stub::Host(ty) => emit_host(&mut builder, c, &module.types[ty], &params),
             Stub::Import(index) => {
                 let slot = layout.import_slots.offset(index);
-                emit_import(&mut builder, module.func_type(index), slot, &params);
+                emit_import(&mut builder, isa, module.func_type(index), slot, &params);
             }
             Stub::Copy => bulk::emit(&mut builder, c, RuntimeFn::MemoryCopy, &params),
             Stub::Fill => bulk::emit(&mut builder, c, RuntimeFn::MemoryFill, &params),
@@ -212,14 +212,19 @@ fn emit_trap(builder: &mut FunctionBuilder<'_>, c: CallConv, base: Value, code: 
 
 /// `fn(context, code, values)`: calls `code` with arguments from `values`, and leaves the
 /// results there.
-fn emit_enter(builder: &mut FunctionBuilder<'_>, ty: &FuncType, params: &[Value]) {
+fn emit_enter(
+    builder: &mut FunctionBuilder<'_>,
+    isa: &dyn TargetIsa,
+    ty: &FuncType,
+    params: &[Value],
+) {
     let (context, code, values) = (params[0], params[1], params[2]);
     let mut args = vec![context];
     for (index, ty) in ty.params.iter().enumerate() {
         let at = cell(index);
         args.push(builder.ins().load(clif_type(*ty), trusted(), values, at));
     }
-    let signature = builder.import_signature(wasm_signature(ty));
+    let signature = builder.import_signature(outward_signature(isa, ty));
     let call = builder.ins().call_indirect(signature, code, &args);
     let results = builder.inst_results(call).to_vec();
     for (index, result) in results.into_iter().enumerate() {
@@ -258,7 +263,13 @@ fn emit_host(builder: &mut FunctionBuilder<'_>, c: CallConv, ty: &FuncType, para
 }
 
 /// Goes on to what the slot of an imported function holds.
-fn emit_import(builder: &mut FunctionBuilder<'_>, ty: &FuncType, slot: i32, params: &[Value]) {
+fn emit_import(
+    builder: &mut FunctionBuilder<'_>,
+    isa: &dyn TargetIsa,
+    ty: &FuncType,
+    slot: i32,
+    params: &[Value],
+) {
     let base = params[0];
     let code_at = slot + offset_of!(ImportedFunc, code) as i32;
     let context_at = slot + offset_of!(ImportedFunc, context) as i32;
@@ -266,6 +277,6 @@ fn emit_import(builder: &mut FunctionBuilder<'_>, ty: &FuncType, slot: i32, para
     let context = builder.ins().load(types::I64, trusted(), base, context_at);
     let mut args = params.to_vec();
     args[0] = context;
-    let signature = builder.import_signature(wasm_signature(ty));
+    let signature = builder.import_signature(outward_signature(isa, ty));
     builder.ins().return_call_indirect(signature, code, &args);
 }

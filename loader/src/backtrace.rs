@@ -8,7 +8,7 @@
 #![allow(unsafe_code, reason = "frames are read from the guest's stack")]
 
 use crate::activation::{Activation, Landing, Region};
-use crate::arch;
+use crate::arch::{self, ReturnAddress};
 use crate::object::CodeLocation;
 use crate::registry;
 use crate::trap::{Backtrace, Frame};
@@ -66,18 +66,21 @@ fn caller_without_frame(activation: &Activation, landing: Landing) -> Option<usi
     let Some(range) = registry::find(landing.pc) else {
         // A crossing that used up the stack: its return address or saved frame pointer. What is
         // no code address is left out in the end.
-        return read(activation.region_of(landing.sp)?, landing.sp);
+        return find(activation, arch::frameless_return(0, &landing)?);
     };
     let offset = u32::try_from(landing.pc - range.start).ok()?;
     // SAFETY: the store whose guest ran there keeps the object mapped.
     let metadata = unsafe { range.object() }.metadata();
     let (_, function) = metadata.function_at(offset)?;
-    let at = match (offset - function.text_offset) as usize {
-        0 => landing.sp,
-        1..arch::FRAME_READY => landing.sp + arch::PUSH_FP_LEN * 8,
-        _ => return None,
-    };
-    read(activation.region_of(at)?, at)
+    let offset = (offset - function.text_offset) as usize;
+    find(activation, arch::frameless_return(offset, &landing)?)
+}
+
+fn find(activation: &Activation, address: ReturnAddress) -> Option<usize> {
+    match address {
+        ReturnAddress::At(at) => read(activation.region_of(at)?, at),
+        ReturnAddress::Is(address) => Some(address),
+    }
 }
 
 /// Follows frame pointers from `fp` until they leave the guest stack.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::activation::{Activation, Generation, Standing};
 use crate::sys;
 use crate::thread;
+use crate::wait::Parking;
 
 /// Stops the guests of one store, from any thread, at any time, also when the store is gone.
 #[derive(Clone)]
@@ -141,6 +142,8 @@ pub(crate) struct Event {
     descriptor: OnceLock<OwnedFd>,
     raised: AtomicBool,
     lock: Mutex<()>,
+    /// Where the guest's thread sleeps in `memory.atomic.wait`: raised along.
+    parking: Parking,
 }
 
 impl Event {
@@ -149,7 +152,12 @@ impl Event {
             descriptor: OnceLock::new(),
             raised: AtomicBool::new(false),
             lock: Mutex::new(()),
+            parking: Parking::new(),
         }
+    }
+
+    pub(crate) fn parking(&self) -> &Parking {
+        &self.parking
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
@@ -168,6 +176,7 @@ impl Event {
 
     /// Raises it after its flag was set. Fit for a signal handler.
     pub(crate) fn raise(&self) {
+        self.parking.raise();
         if let Some(descriptor) = self.descriptor.get() {
             self.raised.store(true, Ordering::Relaxed);
             signal(descriptor);

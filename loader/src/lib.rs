@@ -51,9 +51,11 @@ mod module;
 pub mod object;
 pub mod pool;
 mod profile;
+mod racy;
 mod raw_handles;
 mod registry;
 mod runtime;
+mod shared;
 mod signals;
 #[cfg(feature = "signatures")]
 mod signature;
@@ -68,6 +70,7 @@ mod thread;
 mod trap;
 mod types;
 mod value;
+mod wait;
 mod wasm_ty;
 mod watchdog;
 mod window;
@@ -90,6 +93,7 @@ pub use object::{ObjectView, OpenError};
 pub use pool::{Pool, Sandbox, Template, TemplateFunc, Tenant};
 pub use precast_abi::profile::{Profile, ProfileError};
 pub use precast_abi::trap::TrapCode;
+pub use shared::SharedMemory;
 #[cfg(feature = "signatures")]
 pub use signature::{KeyError, SignatureError, Signed, Trust};
 pub use store::{AsStore, AsStoreMut, Limits, Store, StoreMut, StoreOptions, StoreRef};

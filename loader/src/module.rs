@@ -100,6 +100,21 @@ impl Module {
         Module::new(MappedObject::from_bytes(bytes)?)
     }
 
+    /// As [`Module::from_bytes`], of an object that may be for another system: its code makes no
+    /// system calls, so that it runs wherever its CPU is. For tests.
+    ///
+    /// # Safety
+    ///
+    /// As [`Module::from_bytes`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::from_bytes`].
+    #[cfg(feature = "other-systems")]
+    pub unsafe fn from_bytes_of_any_system(bytes: &[u8]) -> Result<Module, OpenError> {
+        Module::new(MappedObject::from_bytes_of_any_system(bytes)?)
+    }
+
     /// Opens an object that is part of a larger file: from `start` on, a multiple of the page size,
     /// and `len` bytes long. Costs as much as [`Module::open`].
     ///

@@ -244,6 +244,7 @@ fn land(context: &Context<'_>, activation: *const Activation, code: TrapCode) {
         fp: context.fp(),
         sp: context.sp(),
         code: code as u32,
+        link: context.link(),
     };
     // SAFETY: the activation is current on this thread and what was interrupted is its guest or a
     // crossing of it, so nobody else uses the field.
@@ -315,6 +316,7 @@ fn preempt(context: &mut Context<'_>, activation: &Activation) {
         fp: context.fp(),
         sp: context.sp(),
         code: 0,
+        link: context.link(),
     });
     context.divert(activation, WayOut::Preempt);
 }

@@ -12,14 +12,30 @@ pub(crate) const SUPPORTED: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::FUNCTION_REFERENCES)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
-    .union(WasmFeatures::WIDE_ARITHMETIC);
+    .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::THREADS);
+
+/// What validation allows, for a CPU with or without vector registers.
+pub(super) fn supported(has_vectors: bool) -> WasmFeatures {
+    match has_vectors {
+        true => SUPPORTED,
+        false => SUPPORTED.difference(VECTORS),
+    }
+}
+
+/// What needs vector registers.
+const VECTORS: WasmFeatures = WasmFeatures::SIMD.union(WasmFeatures::RELAXED_SIMD);
 
 /// The proposals that modules may use and the compiler refuses, by the names their users know.
 const REFUSED: [(WasmFeatures, &str); 12] = [
+    // Refused for CPUs without vector registers alone.
+    (
+        VECTORS,
+        "SIMD on a RISC-V CPU without vectors (see --cpu +v)",
+    ),
     (WasmFeatures::EXCEPTIONS, "exception handling"),
     (WasmFeatures::LEGACY_EXCEPTIONS, "legacy exception handling"),
     (WasmFeatures::GC, "garbage collection"),
-    (WasmFeatures::THREADS, "threads"),
     (
         WasmFeatures::SHARED_EVERYTHING_THREADS,
         "shared-everything threads",

@@ -8,7 +8,7 @@
 use super::env::Namespace;
 use super::func::FuncTranslator;
 use super::instance::{Region, constant_flags};
-use super::signature::wasm_signature;
+use super::signature::{outward_signature, wasm_signature};
 use crate::module::{CodeTable, FuncIndex, TableIndex, TypeIndex};
 use crate::passes::{Known, Pass, known_callee};
 use crate::trap::to_cranelift;
@@ -108,7 +108,7 @@ impl FuncTranslator<'_> {
         if let Some(signature) = self.cache.signatures.get(&key) {
             return *signature;
         }
-        let signature = wasm_signature(&self.env.module.types[ty]);
+        let signature = outward_signature(self.env.isa, &self.env.module.types[ty]);
         let signature = self.builder.import_signature(signature);
         self.cache.signatures.insert(key, signature);
         signature

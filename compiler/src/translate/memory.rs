@@ -3,6 +3,7 @@
 use super::address::GuestAddress;
 use super::env::Namespace;
 use super::func::FuncTranslator;
+use crate::isa;
 use crate::module::{Bounds, DataIndex, MemoryIndex};
 use crate::passes::{Chunk, Pass, chunks};
 use crate::stubs::bulk_signature;
@@ -118,7 +119,10 @@ impl FuncTranslator<'_> {
     pub(super) fn translate_memory_size(&mut self, memory: u32) {
         let index = MemoryIndex::from_u32(memory);
         let info = &self.env.module.memories[index];
-        let len = self.emit_memory_len(index);
+        let len = match info.shared && info.fixed_bytes().is_none() {
+            true => self.emit_shared_memory_len(index),
+            false => self.emit_memory_len(index),
+        };
         let shift = i64::from(info.page_size_log2);
         let pages = self.builder.ins().ushr_imm_u(len, shift);
         self.push_index(pages, info.index64);
@@ -203,7 +207,12 @@ impl FuncTranslator<'_> {
             _ => return Vec::new(),
         };
         // One of 32 bits that looks negative is long, too.
-        chunks(imm as u64)
+        let most = if isa::has_vectors(self.env.isa) {
+            16
+        } else {
+            8
+        };
+        chunks(imm as u64, most)
     }
 
     /// Charges for the length on top of the stack.

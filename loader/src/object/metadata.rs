@@ -248,7 +248,11 @@ impl<'a> Metadata<'a> {
         require(sound && memory.reserved == 0, damage(Fault::BadValue))?;
         let ordered = memory.flags & MemoryRecord::HAS_MAX == 0 || memory.min <= memory.max;
         require(ordered, damage(Fault::Unordered))?;
-        let imported = index < self.header.imported_memories;
+        let shared = memory.flags & MemoryRecord::SHARED != 0;
+        let bounded = !shared || memory.flags & MemoryRecord::HAS_MAX != 0;
+        require(bounded, damage(Fault::BadValue))?;
+        // A shared one lies elsewhere, as an imported one does.
+        let imported = index < self.header.imported_memories || shared;
         let placed = match (imported, index) {
             (true, _) => self.is_constant(memory.def, 8, 8),
             (false, 0) => memory.def == InstanceHeader::MEMORY0,

@@ -1,22 +1,25 @@
 //! Objects: reading them, checking them, mapping them, and telling debuggers about them.
 //!
 //! ```text
-//! bytes ──elf──► program headers ──header──► ObjectHeader ──metadata──► records, one by one
-//!                                                  │
-//!                                               mapped ──► text R-X, metadata R--
+//!            elf
+//! bytes ──file──┤────► regions ──header──► ObjectHeader ──metadata──► records, one by one
+//!           macho                               │
+//!                                            mapped ──► text R-X, metadata R--
 //!
 //! metadata in the program ──header──► linked ──► text and image, where the linker put them
 //! ```
 //!
-//! Nothing is executed or mapped executable before `elf` and `header` are content.
+//! Nothing is executed or mapped executable before `file` and `header` are content.
 
 mod code_tables;
 mod elf;
 mod error;
+mod file;
 mod gdb;
 mod header;
 mod linked;
 mod lookup;
+mod macho;
 mod mapped;
 mod metadata;
 mod record;

@@ -16,6 +16,7 @@
 //! | [`Mappings`], [`address_space_limit`] | how many mappings and how much address space there may be |
 //! | [`map_whole_file`] | a private, writable mapping of a file, or of the pages from one on, anywhere |
 //! | [`open_read`], [`len`], [`read_at`] | a file for reading only, its length, some of its bytes; descriptors are not inherited by child processes |
+//! | [`admit_code`] | shows a file's code signature to the system, where it wants one before it executes code from a file |
 //! | [`sealed_bytes`], [`sealed_copy`] | a file in memory that no one can write, shrink or grow any more |
 //! | [`page_size`], [`SMALLEST_PAGE`] | the size of a page; the smallest that the target can have |
 //! | [`SignalStack::install`] | an alternate signal stack for the calling thread, taken out on drop |
@@ -27,7 +28,7 @@
 //! | [`signal_state`], [`signal_frame_size`] | what a thread's saved context says of its signals; how large one can be |
 //!
 //! and a CPU is a module that provides `ARCH`, `features()`, the bits of [`precast_abi::cpu`]
-//! that it has, and [`FRAME_RULE`], where a function with a frame pointer keeps its caller's. No access can be asked for that is writable and executable
+//! that it has, `has_landing_pads()`, and [`FRAME_RULE`], where a function with a frame pointer keeps its caller's. No access can be asked for that is writable and executable
 //! at once: [`Access`] has no such value.
 //!
 //! `cfg` stands here and nowhere else.
@@ -50,13 +51,27 @@ pub(crate) mod linux_x86_64_keys;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) use linux_x86_64_keys as keys;
 
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub(crate) mod no_keys;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub(crate) use no_keys as keys;
+
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as cpu;
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+use aarch64 as cpu;
+#[cfg(target_arch = "riscv64")]
+mod riscv64;
+#[cfg(target_arch = "riscv64")]
+use riscv64 as cpu;
 
 pub(crate) use os::{
-    Reservation, len, map_whole_file, open_read, page_size, read_at, sealed_bytes, sealed_copy,
+    Reservation, admit_code, len, map_whole_file, open_read, page_size, read_at, sealed_bytes,
+    sealed_copy,
 };
 
 pub(crate) use os_pages::{Mappings, PageAccount, address_space_limit, protect_pages};
@@ -86,6 +101,8 @@ pub(crate) enum Access {
     ReadWrite,
     /// Reading and executing.
     ReadExecute,
+    /// The same, where indirect branches must arrive at landing pads if the CPU knows of such.
+    ReadExecutePads,
 }
 
 /// Where a function with a frame pointer keeps what its caller needs, in DWARF's numbers.
