@@ -333,7 +333,7 @@ pub struct MemoryRecord {
     /// Binary logarithm of the page size: 16, or 0 for byte-sized pages.
     pub page_size_log2: u32,
     /// Distance of its [`crate::instance::MemoryDef`], or of the address of it (8 bytes) for
-    /// imports.
+    /// imports and for shared memories.
     pub def: u32,
     /// Zero.
     pub reserved: u32,
@@ -353,7 +353,7 @@ impl MemoryRecord {
     pub const HAS_MAX: u32 = 1;
     /// Addresses are 64 bits wide.
     pub const INDEX64: u32 = 2;
-    /// Shared between threads.
+    /// Shared between threads. `max` counts too, and neither reservation nor capacity is there.
     pub const SHARED: u32 = 4;
 }
 

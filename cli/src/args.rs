@@ -256,6 +256,9 @@ pub(crate) struct RunArgs {
     /// The most linear memory the guest may have: 65536, 512K, 64M, 2G.
     #[cfg_attr(feature = "compile", arg(long, value_name = "SIZE", value_parser = units::parse_size))]
     pub(crate) max_memory: Option<u64>,
+    /// The most threads the guest may have at once, the first one included [default: 16].
+    #[cfg_attr(feature = "compile", arg(long, value_name = "N"))]
+    pub(crate) max_threads: Option<usize>,
     /// Write what an instrumented object counts to this file, or add it to what is there.
     #[cfg_attr(feature = "compile", arg(long, value_name = "FILE"))]
     pub(crate) profile: Option<PathBuf>,
@@ -287,6 +290,7 @@ impl RunArgs {
             invoke: None,
             timeout: None,
             max_memory: None,
+            max_threads: None,
             profile: None,
             #[cfg(feature = "signatures")]
             trusted_key: Vec::new(),

@@ -392,7 +392,8 @@ impl Builder {
                     min: memory.min,
                     max: memory.max.unwrap_or(0),
                     flags: flag(memory.max.is_some(), MemoryRecord::HAS_MAX)
-                        | flag(memory.index64, MemoryRecord::INDEX64),
+                        | flag(memory.index64, MemoryRecord::INDEX64)
+                        | flag(memory.shared, MemoryRecord::SHARED),
                     page_size_log2: memory.page_size_log2,
                     def: layout.memories.get(index),
                     reserved: 0,

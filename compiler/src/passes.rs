@@ -9,6 +9,7 @@ mod golden;
 mod immediates;
 mod inline;
 mod invariants;
+mod lane_rotations;
 mod latches;
 mod late;
 mod offsets;
@@ -58,11 +59,13 @@ pub enum Pass {
     WideIndices,
     /// Bytes that are put in reverse order by rotations and masks are swapped by one instruction.
     ByteSwaps,
+    /// Lanes that are rotated by whole bytes are shuffled.
+    LaneRotations,
 }
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 12] = [
+    pub const ALL: [(Pass, &'static str); 13] = [
         (Pass::BranchHints, "branch-hints"),
         (Pass::Devirtualise, "devirtualise"),
         (Pass::Inline, "inline"),
@@ -75,6 +78,7 @@ impl Pass {
         (Pass::SmallTables, "small-tables"),
         (Pass::WideIndices, "wide-indices"),
         (Pass::ByteSwaps, "byte-swaps"),
+        (Pass::LaneRotations, "lane-rotations"),
     ];
 
     /// The pass with this name.
@@ -178,5 +182,32 @@ mod tests {
     fn unknown_passes_are_refused_with_what_there_is() {
         let error = Pass::parse("branch").unwrap_err().to_string();
         assert!(error.contains("branch-hints"), "{error}");
+    }
+
+    /// Plain accesses around an atomic one stay where they are, and what is atomic is not left out.
+    #[test]
+    fn nothing_is_moved_past_an_atomic_operator() {
+        let wat = "(module (memory 1) (func (param i32) (result i32)
+            (i32.store (local.get 0) (i32.const 1))
+            (drop (i32.atomic.load (local.get 0)))
+            (i32.atomic.store (local.get 0) (i32.const 2))
+            (i32.atomic.store (local.get 0) (i32.const 3))
+            (i32.store (local.get 0) (i32.const 4))
+            (drop (i32.load (local.get 0)))
+            (atomic.fence)
+            (i32.load (local.get 0))))";
+        let with = Pass::ALL
+            .iter()
+            .fold(Passes::NONE, |all, (pass, _)| all.with(*pass));
+        for passes in [Passes::NONE, with] {
+            let text = golden::optimised_clif(wat, passes);
+            let (_, body) = text.split_once("block0").expect("a block");
+            assert_eq!(body.matches("atomic_load").count(), 1, "{body}");
+            assert_eq!(body.matches("atomic_store").count(), 2, "{body}");
+            assert_eq!(body.matches(" store").count(), 2, "{body}");
+            // The one behind the fence is not the one before.
+            let (_, behind) = body.split_once("fence").expect("a fence");
+            assert!(behind.contains("load"), "{body}");
+        }
     }
 }

@@ -17,6 +17,7 @@
 //! - Source locations are offsets in the module's bytes.
 
 mod address;
+mod atomic;
 mod call;
 mod control;
 mod convert;

@@ -12,7 +12,8 @@ pub(crate) const SUPPORTED: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::FUNCTION_REFERENCES)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
-    .union(WasmFeatures::WIDE_ARITHMETIC);
+    .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::THREADS);
 
 /// What validation allows, for a CPU with or without vector registers.
 pub(super) fn supported(has_vectors: bool) -> WasmFeatures {
@@ -26,7 +27,7 @@ pub(super) fn supported(has_vectors: bool) -> WasmFeatures {
 const VECTORS: WasmFeatures = WasmFeatures::SIMD.union(WasmFeatures::RELAXED_SIMD);
 
 /// The proposals that modules may use and the compiler refuses, by the names their users know.
-const REFUSED: [(WasmFeatures, &str); 13] = [
+const REFUSED: [(WasmFeatures, &str); 12] = [
     // Refused for CPUs without vector registers alone.
     (
         VECTORS,
@@ -35,7 +36,6 @@ const REFUSED: [(WasmFeatures, &str); 13] = [
     (WasmFeatures::EXCEPTIONS, "exception handling"),
     (WasmFeatures::LEGACY_EXCEPTIONS, "legacy exception handling"),
     (WasmFeatures::GC, "garbage collection"),
-    (WasmFeatures::THREADS, "threads"),
     (
         WasmFeatures::SHARED_EVERYTHING_THREADS,
         "shared-everything threads",

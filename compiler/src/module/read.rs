@@ -245,6 +245,7 @@ impl<'a> ModuleInfo<'a> {
             max: ty.maximum,
             index64: ty.memory64,
             page_size_log2,
+            shared: ty.shared,
             imported,
             exported: false,
             grown: false,

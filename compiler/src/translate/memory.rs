@@ -119,7 +119,10 @@ impl FuncTranslator<'_> {
     pub(super) fn translate_memory_size(&mut self, memory: u32) {
         let index = MemoryIndex::from_u32(memory);
         let info = &self.env.module.memories[index];
-        let len = self.emit_memory_len(index);
+        let len = match info.shared && info.fixed_bytes().is_none() {
+            true => self.emit_shared_memory_len(index),
+            false => self.emit_memory_len(index),
+        };
         let shift = i64::from(info.page_size_log2);
         let pages = self.builder.ins().ushr_imm_u(len, shift);
         self.push_index(pages, info.index64);

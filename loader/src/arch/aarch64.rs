@@ -42,6 +42,7 @@ use crate::entry::Entry;
 use crate::host::record::HostRecord;
 use crate::runtime;
 use crate::signals;
+use crate::wait;
 
 /// What a guest needs to go on after a host function: the registers that the function has kept for
 /// it, and the result of the function, in whichever register it travels.
@@ -74,7 +75,7 @@ const SAVED: usize = offset_of!(Activation, saved);
 global_asm!(
     section!("precast_crossings"),
     ".p2align 5",
-    mark!("precast_crossings_start"),
+    first!("precast_crossings_start"),
 
     // Makes a frame of 160 bytes that holds what the caller wants back.
     ".macro precast_save",
@@ -131,7 +132,7 @@ global_asm!(
     ".cfi_restore_state",
     "mov sp, x29",
     "mov w1, #{returned}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     // Killed before it began: there is no frame of a guest to report. Activation in x0.
     "3:",
     "str xzr, [x0, #{landing_pc}]",
@@ -139,7 +140,7 @@ global_asm!(
     "mov w1, #{barred}",
     // Every way out but the return of a function that was entered directly ends here, with the
     // activation in x0, the status in w1 and sp as host_sp says.
-    mark!("precast_land"),
+    place!("precast_land"),
     ".cfi_def_cfa sp, 160",
     "mov w9, #{idle}",
     "str x9, [x0, #{guest_fp}]",
@@ -235,7 +236,7 @@ global_asm!(
     // Stopped meanwhile: the landing still says where the guest was.
     "5:",
     "mov w1, #{barred}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     ".cfi_endproc",
     end!("precast_resume"),
 
@@ -246,7 +247,7 @@ global_asm!(
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
     "mov w1, #{preempted}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     ".cfi_endproc",
     end!("precast_preempt"),
 
@@ -257,7 +258,7 @@ global_asm!(
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
     "mov w1, #{trapped}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     ".cfi_endproc",
     end!("precast_leave"),
 
@@ -273,7 +274,7 @@ global_asm!(
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
     "mov w1, #{trapped}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     ".cfi_endproc",
     end!("precast_trap"),
 
@@ -292,7 +293,7 @@ global_asm!(
     "ldr x9, [sp]",
     "str xzr, [x9, #{guest_fp}]",
     "ldrb w10, [x9, #{exit}]",
-    concat!("cbnz w10, ", symbol!("precast_left")),
+    concat!("cbnz w10, ", there!("precast_left")),
     "mov sp, x29",
     "ldp x29, x30, [sp], #16",
     ".cfi_def_cfa sp, 0",
@@ -377,9 +378,16 @@ global_asm!(
     "precast_crossing {table_init}",
     begin!("precast_rt_elem_drop"),
     "precast_crossing {elem_drop}",
+    begin!("precast_rt_atomic_wait32"),
+    "precast_crossing {atomic_wait32}",
+    begin!("precast_rt_atomic_wait64"),
+    "precast_crossing {atomic_wait64}",
+    begin!("precast_rt_atomic_notify"),
+    "precast_crossing {atomic_notify}",
 
     // The exit word was not 0 when a crossing came back: activation in x9.
     begin!("precast_left"),
+    place!("precast_left"),
     ".cfi_startproc",
     ".cfi_signal_frame",
     ".cfi_def_cfa x29, 16",
@@ -403,7 +411,7 @@ global_asm!(
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
     "mov w1, #{left}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     ".cfi_endproc",
     end!("precast_left"),
 
@@ -413,7 +421,8 @@ global_asm!(
     // Handler of faults: as `signals::on_fault`, and whether the kernel has called it. Then what it
     // says of the fault lies where the stack begins.
     section!("precast_fault"),
-    begin!("precast_fault"),
+    ".p2align 4",
+    first!("precast_fault"),
     ".cfi_startproc",
     "hint #34", // bti c
     "mov x9, sp",
@@ -454,6 +463,9 @@ global_asm!(
     table_copy = sym runtime::table_copy,
     table_init = sym runtime::table_init,
     elem_drop = sym runtime::elem_drop,
+    atomic_wait32 = sym wait::atomic_wait32,
+    atomic_wait64 = sym wait::atomic_wait64,
+    atomic_notify = sym wait::atomic_notify,
     on_fault = sym signals::on_fault,
 );
 

@@ -40,6 +40,9 @@ unsafe extern "C" {
     fn precast_rt_table_copy();
     fn precast_rt_table_init();
     fn precast_rt_elem_drop();
+    fn precast_rt_atomic_wait32();
+    fn precast_rt_atomic_wait64();
+    fn precast_rt_atomic_notify();
 }
 
 /// Entry point of host functions whose types travel in registers.
@@ -72,6 +75,9 @@ static RUNTIME: RuntimeTable = RuntimeTable([
     precast_rt_table_copy,
     precast_rt_table_init,
     precast_rt_elem_drop,
+    precast_rt_atomic_wait32,
+    precast_rt_atomic_wait64,
+    precast_rt_atomic_notify,
 ]);
 
 /// What [`InstanceHeader::runtime`](precast_abi::instance::InstanceHeader::runtime) holds.

@@ -39,6 +39,7 @@ use crate::entry::Entry;
 use crate::host::record::HostRecord;
 use crate::runtime;
 use crate::signals;
+use crate::wait;
 
 /// What a guest needs to go on after a host function: the registers that the function has kept for
 /// it, and the result of the function, in whichever register it travels.
@@ -371,6 +372,12 @@ global_asm!(
     "precast_crossing {table_init}",
     begin!("precast_rt_elem_drop"),
     "precast_crossing {elem_drop}",
+    begin!("precast_rt_atomic_wait32"),
+    "precast_crossing {atomic_wait32}",
+    begin!("precast_rt_atomic_wait64"),
+    "precast_crossing {atomic_wait64}",
+    begin!("precast_rt_atomic_notify"),
+    "precast_crossing {atomic_notify}",
 
     // The exit word was not 0 when a crossing came back: activation in t0.
     begin!("precast_left"),
@@ -438,6 +445,9 @@ global_asm!(
     table_copy = sym runtime::table_copy,
     table_init = sym runtime::table_init,
     elem_drop = sym runtime::elem_drop,
+    atomic_wait32 = sym wait::atomic_wait32,
+    atomic_wait64 = sym wait::atomic_wait64,
+    atomic_notify = sym wait::atomic_notify,
     on_fault = sym signals::on_fault,
 );
 

@@ -39,6 +39,7 @@ use crate::host::record::HostRecord;
 use crate::runtime;
 use crate::signals;
 use crate::value;
+use crate::wait;
 
 /// What a guest needs to go on after a host function: the registers that the function has kept for
 /// it, and the result of the function, in whichever register it travels.
@@ -318,6 +319,9 @@ global_asm!(
     "precast_crossing precast_rt_table_copy, -{activation}, 0, {table_copy}",
     "precast_crossing precast_rt_table_init, -{activation}, 0, {table_init}",
     "precast_crossing precast_rt_elem_drop, -{activation}, 0, {elem_drop}",
+    "precast_crossing precast_rt_atomic_wait32, -{activation}, 0, {atomic_wait32}",
+    "precast_crossing precast_rt_atomic_wait64, -{activation}, 0, {atomic_wait64}",
+    "precast_crossing precast_rt_atomic_notify, -{activation}, 0, {atomic_notify}",
 
     // The exit word was not 0 when a crossing came back: activation in r11.
     "precast_left:",
@@ -397,6 +401,9 @@ global_asm!(
     table_copy = sym runtime::table_copy,
     table_init = sym runtime::table_init,
     elem_drop = sym runtime::elem_drop,
+    atomic_wait32 = sym wait::atomic_wait32,
+    atomic_wait64 = sym wait::atomic_wait64,
+    atomic_notify = sym wait::atomic_notify,
     on_fault = sym signals::on_fault,
 );
 
