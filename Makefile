@@ -95,7 +95,7 @@ bench-code:
 keep-abi:
 	KEEP_ABI=1 $(CARGO) test --test kept
 
-# What a device gets: 750 KiB, or 450 without WASI.
+# What a device gets: 750 KiB at most.
 small:
 	$(CARGO) build -p precast-cli --no-default-features --features wasi,signatures --profile small --target-dir target/small
 	@size=$$(stat -c %s target/small/small/precast); echo "$$size bytes"; test $$size -le 768000
