@@ -21,6 +21,7 @@ mod object;
 mod options;
 mod passes;
 mod placement;
+mod policy;
 mod profile;
 mod reloc;
 mod segments;
@@ -36,6 +37,7 @@ pub use cpu::{Cpu, Level};
 pub use error::CompileError;
 pub use options::{Emit, OptLevel, Options, Target};
 pub use passes::{Pass, Passes};
+pub use policy::Features;
 pub use precast_abi::profile::{Profile, ProfileError};
 
 use crate::compile::compile_module;
