@@ -32,6 +32,7 @@ mod arch;
 mod asynchronous;
 mod backtrace;
 mod caller;
+mod calls;
 mod entry;
 mod error;
 mod externs;

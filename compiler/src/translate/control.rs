@@ -3,10 +3,12 @@
 use super::func::FuncTranslator;
 use super::signature::clif_type;
 use crate::error::CompileError;
+use crate::isa;
 use crate::module::TypeIndex;
 use crate::passes::{Pass, Run, runs};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Value};
+use precast_abi::object::Arch;
 use precast_abi::trap::TrapCode;
 use std::collections::HashMap;
 use wasmparser::{BlockType, BrTable, ValType};
@@ -351,10 +353,13 @@ impl FuncTranslator<'_> {
         // Each entry needs a call of its own: arguments are appended to it when locals turn out
         // to be parameters of the block.
         let dfg = &mut self.builder.func.dfg;
-        let calls: Vec<BlockCall> = depths
-            .iter()
-            .map(|depth| dfg.block_call(entries[depth], &[]))
-            .collect();
+        let mut call = |depth| dfg.block_call(entries[depth], &[]);
+        let mut calls: Vec<BlockCall> = depths.iter().map(&mut call).collect();
+        if isa::arch(self.env.isa) == Arch::Aarch64 {
+            // Cranelift puts the default in the machine's table, but a landing pad only where the
+            // targets of this table are.
+            calls.extend(depths.last().map(call));
+        }
         let (default, calls) = calls.split_last().expect("a table has a default");
         let table = JumpTableData::new(*default, calls);
         let table = self.builder.create_jump_table(table);

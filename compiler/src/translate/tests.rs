@@ -34,13 +34,15 @@ const PINNED_CODE: [&str; 6] = [
     "table_shared",
 ];
 
+/// Those of them whose code is pinned for other CPUs.
+const PINNED_ELSEWHERE: [&str; 2] = ["calls", "memory_guard_pages"];
+
 /// The machine code of a module for the CPUs that are compiled for by default.
-fn asm(wat: &str) -> String {
+fn asm(target: Target, wat: &str) -> String {
     let options = Options {
-        target: Target::parse("x86_64-linux").expect("a target"),
         emit: Emit::Asm,
         passes: crate::Passes::NONE,
-        ..Options::default()
+        ..Options::for_target(target)
     };
     let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
     let compiled = crate::compile(&wasm, &options).unwrap_or_else(|error| panic!("{error}"));
@@ -54,7 +56,17 @@ fn golden_clif() {
 
 #[test]
 fn golden_code() {
-    check_golden("asm", asm, |name| PINNED_CODE.contains(&name));
+    let render = |wat: &str| asm(Target::X86_64_LINUX, wat);
+    check_golden("asm", render, |name| PINNED_CODE.contains(&name));
+}
+
+#[test]
+fn golden_code_of_other_cpus() {
+    let is_pinned = |name: &str| PINNED_ELSEWHERE.contains(&name);
+    let render = |wat: &str| asm(Target::AARCH64_LINUX, wat);
+    check_golden("aarch64.asm", render, is_pinned);
+    let render = |wat: &str| asm(Target::RISCV64_LINUX, wat);
+    check_golden("riscv64.asm", render, is_pinned);
 }
 
 /// Compares what `render` makes of the golden modules with the files of this extension.

@@ -75,7 +75,7 @@ const SAVED: usize = offset_of!(Activation, saved);
 global_asm!(
     section!("precast_crossings"),
     ".p2align 5",
-    mark!("precast_crossings_start"),
+    first!("precast_crossings_start"),
 
     // Makes a frame of 160 bytes that holds what the caller wants back.
     ".macro precast_save",
@@ -132,7 +132,7 @@ global_asm!(
     ".cfi_restore_state",
     "mov sp, x29",
     "mov w1, #{returned}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     // Killed before it began: there is no frame of a guest to report. Activation in x0.
     "3:",
     "str xzr, [x0, #{landing_pc}]",
@@ -140,7 +140,7 @@ global_asm!(
     "mov w1, #{barred}",
     // Every way out but the return of a function that was entered directly ends here, with the
     // activation in x0, the status in w1 and sp as host_sp says.
-    mark!("precast_land"),
+    place!("precast_land"),
     ".cfi_def_cfa sp, 160",
     "mov w9, #{idle}",
     "str x9, [x0, #{guest_fp}]",
@@ -236,7 +236,7 @@ global_asm!(
     // Stopped meanwhile: the landing still says where the guest was.
     "5:",
     "mov w1, #{barred}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     ".cfi_endproc",
     end!("precast_resume"),
 
@@ -247,7 +247,7 @@ global_asm!(
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
     "mov w1, #{preempted}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     ".cfi_endproc",
     end!("precast_preempt"),
 
@@ -258,7 +258,7 @@ global_asm!(
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
     "mov w1, #{trapped}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     ".cfi_endproc",
     end!("precast_leave"),
 
@@ -274,7 +274,7 @@ global_asm!(
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
     "mov w1, #{trapped}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     ".cfi_endproc",
     end!("precast_trap"),
 
@@ -293,7 +293,7 @@ global_asm!(
     "ldr x9, [sp]",
     "str xzr, [x9, #{guest_fp}]",
     "ldrb w10, [x9, #{exit}]",
-    concat!("cbnz w10, ", symbol!("precast_left")),
+    concat!("cbnz w10, ", there!("precast_left")),
     "mov sp, x29",
     "ldp x29, x30, [sp], #16",
     ".cfi_def_cfa sp, 0",
@@ -387,6 +387,7 @@ global_asm!(
 
     // The exit word was not 0 when a crossing came back: activation in x9.
     begin!("precast_left"),
+    place!("precast_left"),
     ".cfi_startproc",
     ".cfi_signal_frame",
     ".cfi_def_cfa x29, 16",
@@ -410,7 +411,7 @@ global_asm!(
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
     "mov w1, #{left}",
-    concat!("b ", symbol!("precast_land")),
+    concat!("b ", there!("precast_land")),
     ".cfi_endproc",
     end!("precast_left"),
 
@@ -420,7 +421,8 @@ global_asm!(
     // Handler of faults: as `signals::on_fault`, and whether the kernel has called it. Then what it
     // says of the fault lies where the stack begins.
     section!("precast_fault"),
-    begin!("precast_fault"),
+    ".p2align 4",
+    first!("precast_fault"),
     ".cfi_startproc",
     "hint #34", // bti c
     "mov x9, sp",

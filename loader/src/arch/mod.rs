@@ -45,10 +45,14 @@ pub(crate) use riscv64_context::*;
 mod aarch64;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64::*;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod aarch64_context;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 pub(crate) use aarch64_context::*;
+#[cfg(all(target_arch = "aarch64", target_os = "macos"))]
+mod aarch64_macos_context;
+#[cfg(all(target_arch = "aarch64", target_os = "macos"))]
+pub(crate) use aarch64_macos_context::*;
 
 /// Status of `enter`: the guest function returned.
 pub(crate) const RETURNED: u64 = 0;

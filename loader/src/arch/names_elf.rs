@@ -14,6 +14,30 @@ macro_rules! mark {
     };
 }
 
+/// The same of what stands first in a section.
+#[allow(unused_macros, reason = "not every CPU says which is first")]
+macro_rules! first {
+    ($name:literal) => {
+        mark!($name)
+    };
+}
+
+/// A place that only the assembly here goes to,
+#[allow(unused_macros, reason = "not every CPU needs such places")]
+macro_rules! place {
+    ($name:literal) => {
+        concat!(".L", $name, ":")
+    };
+}
+
+/// and how it is called there.
+#[allow(unused_macros, reason = "not every CPU needs such places")]
+macro_rules! there {
+    ($name:literal) => {
+        concat!(".L", $name)
+    };
+}
+
 /// Where a function of this crate's own begins.
 macro_rules! begin {
     ($name:literal) => {

@@ -1,14 +1,8 @@
 //! How symbols and sections are called in assembly for macOS.
 
-/// A function's or a label's name.
-macro_rules! symbol {
-    ($name:literal) => {
-        concat!("_", $name)
-    };
-}
-
-/// A name of this crate's own.
-macro_rules! mark {
+/// What stands first in a section. A linker takes from one such symbol to the next for a thing that it
+/// may move or leave out, so there is one for all that stays together.
+macro_rules! first {
     ($name:literal) => {
         concat!(
             ".private_extern _",
@@ -19,6 +13,27 @@ macro_rules! mark {
             $name,
             ":"
         )
+    };
+}
+
+/// A name of this crate's own, in what stays together with what is first.
+macro_rules! mark {
+    ($name:literal) => {
+        concat!(".alt_entry _", $name, "\n", first!($name))
+    };
+}
+
+/// A place that only the assembly here goes to,
+macro_rules! place {
+    ($name:literal) => {
+        concat!("L", $name, ":")
+    };
+}
+
+/// and how it is called there.
+macro_rules! there {
+    ($name:literal) => {
+        concat!("L", $name)
     };
 }
 

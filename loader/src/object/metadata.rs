@@ -38,9 +38,20 @@ impl<'a> Metadata<'a> {
         index: u32,
         part: Part,
     ) -> Result<T, Damage> {
+        self.field::<T, T>(list, index, 0, part)
+    }
+
+    /// The field that starts `offset` bytes into record `index` of a list of `R`.
+    pub(super) fn field<R: Record, T: Record>(
+        &self,
+        list: Span,
+        index: u32,
+        offset: usize,
+        part: Part,
+    ) -> Result<T, Damage> {
         let missing = Damage::at(part, index, Fault::BadIndex);
         require(index < list.len, missing)?;
-        let at = list.offset as usize + index as usize * T::SIZE;
+        let at = list.offset as usize + index as usize * R::SIZE + offset;
         self.bytes.get(at..).and_then(read).ok_or(missing)
     }
 

@@ -15,6 +15,7 @@ mod code_tables;
 mod elf;
 mod error;
 mod file;
+#[cfg(target_os = "linux")]
 mod gdb;
 mod header;
 mod linked;
@@ -22,6 +23,10 @@ mod lookup;
 mod macho;
 mod mapped;
 mod metadata;
+#[cfg(not(target_os = "linux"))]
+mod no_gdb;
+#[cfg(not(target_os = "linux"))]
+use no_gdb as gdb;
 mod record;
 mod regions;
 mod unwind;

@@ -21,17 +21,33 @@
 //! | [`page_size`], [`SMALLEST_PAGE`] | the size of a page; the smallest that the target can have |
 //! | [`SignalStack::install`] | an alternate signal stack for the calling thread, taken out on drop |
 //! | [`stack_bounds`], [`thread_id`] | the calling thread's own stack and number |
-//! | [`INTERRUPT`], [`interrupt_thread`] | a signal that is ignored by default, and sending it to one thread |
+//! | [`INTERRUPT`], [`interrupt_thread`], [`ticket`] | a signal that is ignored by default, sending it to one thread with a number, and that number in the handler |
+//! | [`refused_access`], [`was_sent`], [`SignalMask`] | what a signal says: whether memory may not be accessed, whether a process sent it; what the kernel looks at of a set of signals |
+//! | [`new_event`], [`raise_event`], [`lower_event`] | a descriptor that is readable while it is raised |
+//! | [`UNWINDER_TAKES_ENTRIES`] | whether the runtime's unwinder is given single frame descriptions, or a whole section of them |
 //! | [`sync_threads`] | a memory barrier on every thread of the process |
 //! | [`monotonic`], [`thread_cpu_time`] | clocks that a signal handler may read |
 //! | [`wait_while`], [`wake_one`], [`be_a_watchdog`] | sleeping until a word changes or time is over, on time |
-//! | [`signal_state`], [`signal_frame_size`] | what a thread's saved context says of its signals; how large one can be |
+//! | `signal_state`, `signal_frame_size` | what a thread's saved context says of its signals; how large one can be. For `arch`, where a thread can be given one |
 //!
 //! and a CPU is a module that provides `ARCH`, `features()`, the bits of [`precast_abi::cpu`]
 //! that it has, `has_landing_pads()`, and [`FRAME_RULE`], where a function with a frame pointer keeps its caller's. No access can be asked for that is writable and executable
 //! at once: [`Access`] has no such value.
 //!
 //! `cfg` stands here and nowhere else.
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+use macos as os;
+#[cfg(target_os = "macos")]
+mod macos_thread;
+#[cfg(target_os = "macos")]
+use macos_thread as os_thread;
+#[cfg(target_os = "macos")]
+mod macos_pages;
+#[cfg(target_os = "macos")]
+use macos_pages as os_pages;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -75,10 +91,14 @@ pub(crate) use os::{
 };
 
 pub(crate) use os_pages::{Mappings, PageAccount, address_space_limit, protect_pages};
+pub(crate) use os_thread::UNWINDER_TAKES_ENTRIES;
 pub(crate) use os_thread::{
-    INTERRUPT, SignalStack, be_a_watchdog, interrupt_thread, monotonic, signal_frame_size,
-    signal_state, stack_bounds, sync_threads, thread_cpu_time, thread_id, wait_while, wake_one,
+    INTERRUPT, SignalMask, SignalStack, be_a_watchdog, interrupt_thread, lower_event, monotonic,
+    new_event, raise_event, refused_access, stack_bounds, sync_threads, thread_cpu_time, thread_id,
+    ticket, wait_while, wake_one, was_sent,
 };
+#[cfg(target_os = "linux")]
+pub(crate) use os_thread::{signal_frame_size, signal_state};
 
 use precast_abi::object::{Arch, Os};
 
@@ -89,6 +109,18 @@ pub(crate) const SMALLEST_PAGE: usize = 4096;
 
 /// No process has more address space, in bytes.
 pub(crate) const ADDRESS_SPACE: u64 = 1 << 47;
+
+/// Why an access to memory was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "not every system makes each difference")]
+pub(crate) enum Refused {
+    /// Nothing is mapped there.
+    Absent,
+    /// What is mapped there may not be accessed so.
+    Forbidden,
+    /// What is mapped there is behind a protection key that the thread has no right to.
+    Keyed,
+}
 
 /// What mapped pages may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
