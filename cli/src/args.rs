@@ -161,6 +161,15 @@ pub(crate) struct CompileArgs {
     /// 4G has every access checked, and lets far more instances live in one process.
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub(crate) memory_reservation: Option<u64>,
+    /// Refuse modules that use other proposals than these: mvp, wasm1, wasm2 or all, then +simd or
+    /// -threads and so on, separated by commas.
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "all",
+        allow_hyphen_values = true
+    )]
+    pub(crate) features: String,
     /// Turn optimisations off, to see what they do: names separated by commas.
     #[arg(long, value_name = "PASS", value_delimiter = ',')]
     pub(crate) without: Vec<String>,

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use precast_compiler::{
-    Compiled, Cpu, Emit, FunctionCache, OptLevel, Options, Pass, Profile, Progress, Target,
+    Compiled, Cpu, Emit, Features, FunctionCache, OptLevel, Options, Pass, Profile, Progress,
+    Target,
 };
 
 use crate::args::{CompileArgs, EmitKind, Opt};
@@ -271,6 +272,8 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
         ..Options::default()
     };
     (options.target, options.cpu) = machine(args.target.as_deref(), args.cpu.as_deref())?;
+    options.features =
+        Features::parse(&args.features).map_err(|error| Failure::new("--features", error))?;
     for name in &args.without {
         let pass = Pass::parse(name).map_err(|error| Failure::new("--without", error))?;
         options.passes = options.passes.without(pass);

@@ -23,6 +23,7 @@ mod object;
 mod options;
 mod passes;
 mod placement;
+mod policy;
 mod profile;
 mod reloc;
 mod segments;
@@ -39,6 +40,7 @@ pub use error::CompileError;
 pub use known::{FunctionCache, FunctionKey};
 pub use options::{Emit, OptLevel, Options, Target};
 pub use passes::{Pass, Passes};
+pub use policy::Features;
 pub use precast_abi::profile::{Profile, ProfileError};
 
 use crate::compile::compile_module;
