@@ -9,6 +9,7 @@ mod golden;
 mod immediates;
 mod inline;
 mod invariants;
+mod lane_rotations;
 mod latches;
 mod late;
 mod offsets;
@@ -58,11 +59,13 @@ pub enum Pass {
     WideIndices,
     /// Bytes that are put in reverse order by rotations and masks are swapped by one instruction.
     ByteSwaps,
+    /// Lanes that are rotated by whole bytes are shuffled.
+    LaneRotations,
 }
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 12] = [
+    pub const ALL: [(Pass, &'static str); 13] = [
         (Pass::BranchHints, "branch-hints"),
         (Pass::Devirtualise, "devirtualise"),
         (Pass::Inline, "inline"),
@@ -75,6 +78,7 @@ impl Pass {
         (Pass::SmallTables, "small-tables"),
         (Pass::WideIndices, "wide-indices"),
         (Pass::ByteSwaps, "byte-swaps"),
+        (Pass::LaneRotations, "lane-rotations"),
     ];
 
     /// The pass with this name.

@@ -22,8 +22,8 @@ use crate::types::{
     ExportType, ExternType, GlobalType, ImportType, MemoryType, RefType, TableType, TypeId, ValType,
 };
 
-/// An object that was opened. Cheap to clone; unmapped when the last clone and the last store that
-/// uses it are gone.
+/// An object that was opened. Cheap to clone; unmapped when the last clone, the last store that
+/// uses it, and the last backtrace through its code are gone.
 #[derive(Clone, Debug)]
 pub struct Module {
     inner: Arc<ModuleInner>,
@@ -166,7 +166,7 @@ impl Module {
         });
         if inner.object.text_len() > 0 {
             // SAFETY: the object does not move out of its `Arc`, and goes after the registration.
-            let registration = unsafe { Registration::new(&inner.object) };
+            let registration = unsafe { Registration::new(&inner.object, Arc::downgrade(&inner)) };
             let _ = inner.registration.set(registration);
             inner.object.register_with_unwinder();
             inner.object.register_with_debugger();
@@ -174,9 +174,19 @@ impl Module {
         Ok(Module { inner })
     }
 
+    pub(crate) fn from_inner(inner: Arc<ModuleInner>) -> Module {
+        Module { inner }
+    }
+
     /// The name that the module gives itself; empty where it gives none.
     pub fn name(&self) -> &str {
         self.metadata().module_name().unwrap_or_default()
+    }
+
+    /// What the code needs of the CPU, as bits of [`precast_abi::cpu`]: of a file with code for several
+    /// levels, that of the best one that this machine has.
+    pub fn cpu_features(&self) -> u64 {
+        self.metadata().header().cpu_features
     }
 
     /// Everything that the object says about the module.
@@ -231,6 +241,12 @@ impl Module {
 
     pub(crate) fn object(&self) -> &MappedObject {
         &self.inner.object
+    }
+
+    /// The text offset of an address; `None` where it lies outside of the text.
+    pub(crate) fn text_offset(&self, pc: usize) -> Option<u32> {
+        let offset = pc.checked_sub(self.inner.object.text_base())?;
+        (offset < self.inner.object.text_len()).then_some(offset as u32)
     }
 
     /// Address of the code at a text offset.

@@ -329,6 +329,34 @@ fn modules_with_shared_memories_are_not_pooled() {
     assert!(linker.template(&module(WORKER)).is_err());
 }
 
+#[test]
+fn what_atomic_operators_write_in_a_pool_is_gone_for_the_next() {
+    let text = r#"(module (memory 2)
+        (func (export "touch") (param i32) (result i32)
+            (drop (i32.atomic.rmw.or (local.get 0) (i32.const 6)))
+            (i64.atomic.store offset=8 (local.get 0) (i64.const 1))
+            (drop (i32.atomic.rmw8.cmpxchg_u offset=16 (local.get 0) (i32.const 0) (i32.const 1)))
+            (i32.add (i32.atomic.rmw.xor (local.get 0) (i32.const 1))
+                (i32.atomic.rmw16.add_u offset=8 (local.get 0) (i32.const 1)))))"#;
+    let reservation = |bytes| precast_compiler::Options {
+        memory_reservation: bytes,
+        ..Default::default()
+    };
+    for bytes in [None, Some(2 << 16)] {
+        let module = precast_tests::guest::module_with(text, &reservation(bytes));
+        let template = Linker::<()>::new().template(&module).unwrap();
+        let pool = precast::Pool::builder().slots(1).build().unwrap();
+        let touch = template.func::<i32, i32>("touch").unwrap();
+        for round in 0..100 {
+            let tenant = precast::Tenant(round % 3);
+            let mut sandbox = pool.instantiate(&template, tenant, ()).unwrap();
+            let at = 65536 + 4096 * (round as i32 % 16);
+            assert_eq!(touch.call(&mut sandbox, at).unwrap(), 7);
+            assert_eq!(touch.call(&mut sandbox, at).unwrap(), 8);
+        }
+    }
+}
+
 /// A program whose threads do what their argument says; the first one starts them.
 fn program(start: &str) -> Module {
     module(&format!(

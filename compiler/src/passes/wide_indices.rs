@@ -60,7 +60,7 @@ fn params_to_widen(
     extensions: &BTreeMap<Value, Vec<Inst>>,
 ) -> BTreeMap<Value, Vec<Inst>> {
     let is_param = |value: &Value| matches!(func.dfg.value_def(*value), ValueDef::Param(..));
-    if !extensions.keys().any(|value| is_param(value)) {
+    if !extensions.keys().any(&is_param) {
         return BTreeMap::new();
     }
     let cfg = ControlFlowGraph::with_function(func);

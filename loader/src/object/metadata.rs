@@ -38,9 +38,20 @@ impl<'a> Metadata<'a> {
         index: u32,
         part: Part,
     ) -> Result<T, Damage> {
+        self.field::<T, T>(list, index, 0, part)
+    }
+
+    /// The field that starts `offset` bytes into record `index` of a list of `R`.
+    pub(super) fn field<R: Record, T: Record>(
+        &self,
+        list: Span,
+        index: u32,
+        offset: usize,
+        part: Part,
+    ) -> Result<T, Damage> {
         let missing = Damage::at(part, index, Fault::BadIndex);
         require(index < list.len, missing)?;
-        let at = list.offset as usize + index as usize * T::SIZE;
+        let at = list.offset as usize + index as usize * R::SIZE + offset;
         self.bytes.get(at..).and_then(read).ok_or(missing)
     }
 
@@ -88,6 +99,28 @@ impl<'a> Metadata<'a> {
     /// The code tables, in bytes.
     pub fn code_tables(&self) -> Result<&'a [u8], Damage> {
         self.span(self.header.code_tables, Part::CodeTables, None)
+    }
+
+    /// Level `index`: an object for better CPUs than those before it.
+    pub fn level(&self, index: u32) -> Result<LevelRecord, Damage> {
+        let list = self.header.levels;
+        let level: LevelRecord = self.record(list, index, Part::Level)?;
+        let before = match index {
+            0 => self.header.cpu_features,
+            _ => {
+                let before: LevelRecord = self.record(list, index - 1, Part::Level)?;
+                before.cpu_features
+            }
+        };
+        let damage = |fault| Damage::at(Part::Level, index, fault);
+        let better = before & !level.cpu_features == 0 && before != level.cpu_features;
+        require(better, damage(Fault::Unordered))?;
+        let page = crate::sys::SMALLEST_PAGE as u64;
+        let aligned = level.file_offset.is_multiple_of(page) && level.file_offset > 0;
+        require(aligned, damage(Fault::Misaligned))?;
+        let end = level.file_offset.checked_add(level.size);
+        require(end.is_some(), damage(Fault::OutOfBounds))?;
+        Ok(level)
     }
 
     /// Code table `index`, and how many entries it has: one more than its table has elements.

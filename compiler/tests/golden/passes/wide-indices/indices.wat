@@ -26,4 +26,9 @@
   (func $from_call (param $p i32)
     (loop $top
       (i32.store (local.get $p) (i32.const 0))
-      (br_if $top (local.tee $p (call $list (local.get $p)))))))
+      (br_if $top (local.tee $p (call $list (local.get $p))))))
+  ;; With a sign, and without one that would be seen.
+  (func $signed (param $p i32) (result i64)
+    (i64.add
+      (i64.extend_i32_s (i32.load (local.get $p)))
+      (i64.extend_i32_s (i32.load8_u (local.get $p))))))
