@@ -101,8 +101,8 @@ fn the_best_level_that_the_machine_has_runs() {
     let places = Places::of(&bytes);
     assert_eq!(places.records.len(), 2);
     let best = |needed: [u64; 3]| {
-        let fits = needed.into_iter().filter(|needs| needs & !here == 0);
-        fits.last().unwrap()
+        let mut fits = needed.into_iter().filter(|needs| needs & !here == 0);
+        fits.next_back().unwrap()
     };
     let needed = three().map(Cpu::features);
     let module = open(&bytes).unwrap();
