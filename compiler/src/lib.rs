@@ -121,7 +121,7 @@ pub fn compile_with_progress(
         plain: &*plain,
         lowering: &*lowering,
         fuel: options.fuel,
-        passes: options.passes.at(options.opt),
+        passes: options.passes.at(options.opt).on(options.target.arch()),
         counters: counters.as_ref(),
         profile: profile.as_ref(),
         level: options.opt,

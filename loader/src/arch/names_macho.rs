@@ -1,4 +1,5 @@
 //! How symbols and sections are called in assembly for macOS.
+#![allow(unused_macros, reason = "a CPU uses what it needs")]
 
 /// A function's or a label's name.
 macro_rules! symbol {
