@@ -56,7 +56,11 @@ spec:
 # One line per target. Objects for macOS are mapped and run by the loader for Linux.
 SPEC_TARGETS = x86_64-linux x86_64-macos
 .PHONY: $(SPEC_TARGETS:%=spec-%)
-spec-targets: $(SPEC_TARGETS:%=spec-%)
+spec-targets: $(SPEC_TARGETS:%=spec-%) spec-emulated
+# Other CPUs, and the loader's own tests with them, where an emulator can be had.
+.PHONY: spec-emulated
+spec-emulated:
+	tests/targets/run.sh
 spec-x86_64-linux spec-x86_64-macos: spec-%:
 	@$(CARGO) test --quiet --test spec --no-run
 	@printf '%s: ' $*

@@ -165,7 +165,7 @@ fn compile_level(
         plain: &*plain,
         lowering: &*lowering,
         fuel: options.fuel,
-        passes: options.passes.at(options.opt),
+        passes: options.passes.at(options.opt).on(options.target.arch()),
         counters: counters.as_ref(),
         profile: profile.as_ref(),
         level: options.opt,

@@ -1,4 +1,5 @@
 //! How symbols and sections are called in assembly for ELF systems.
+#![allow(unused_macros, reason = "a CPU uses what it needs")]
 
 /// A name of this crate's own.
 macro_rules! mark {
