@@ -4,9 +4,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# The tests that end by themselves under an emulator: not those that start themselves again as a
-# program of the machine, or step through instructions.
-tests=(traps calls host_calls reentry linking semantics interrupt deadline suspend asynchronous limits pool pool_use wasi)
+# Not those that start themselves again as a program of the machine, step through instructions, or
+# ask for what an emulator lacks or is too slow for.
+tests=(traps calls host_calls reentry linking interrupt deadline suspend asynchronous limits wasi)
+# It looks for the name of a generic function, which this build writes differently.
+skip=(--skip a_backtrace_of_the_host_through_a_resumed_guest_is_whole)
 
 cpus=("$@")
 [ ${#cpus[@]} -gt 0 ] || cpus=(aarch64 riscv64)
@@ -28,5 +30,5 @@ for cpu in "${cpus[@]}"; do
     "${cross[@]}" --no-run
     printf '%s-linux: ' "$cpu"
     "${cross[@]}" --test spec
-    "${cross[@]}" $(printf -- '--test %s ' "${tests[@]}")
+    "${cross[@]}" $(printf -- '--test %s ' "${tests[@]}") -- "${skip[@]}"
 done

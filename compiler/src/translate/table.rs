@@ -81,18 +81,24 @@ impl FuncTranslator<'_> {
 
     /// Copies a `FuncRef` record, or zeros if `reference` is null, to `address`.
     fn emit_record_copy(&mut self, reference: Value, address: Value, flags: MemFlagsData) {
-        let (ty, zero) = match isa::has_vectors(self.env.isa) {
-            true => (types::I8X16, self.emit_v128_const(&[0; 16])),
-            false => (types::I64, self.builder.ins().iconst(types::I64, 0)),
+        let has_vectors = isa::has_vectors(self.env.isa);
+        let ty = if has_vectors {
+            types::I8X16
+        } else {
+            types::I64
         };
         let piece = ty.bytes() as i32;
         let offsets = (0..size_of::<FuncRef>() as i32).step_by(piece as usize);
         let copy = self.builder.create_block();
         let store = self.builder.create_block();
-        let zeros: Vec<BlockArg> = offsets.clone().map(|_| BlockArg::from(zero)).collect();
-        for _ in &zeros {
+        for _ in offsets.clone() {
             self.builder.append_block_param(store, ty);
         }
+        let zero = match has_vectors {
+            true => self.emit_v128_const(&[0; 16]),
+            false => self.builder.ins().iconst(types::I64, 0),
+        };
+        let zeros: Vec<BlockArg> = offsets.clone().map(|_| BlockArg::from(zero)).collect();
         self.builder.ins().brif(reference, copy, &[], store, &zeros);
 
         self.continue_at(copy);
