@@ -12,7 +12,7 @@
 use std::path::Path;
 
 use precast::ObjectView;
-use precast_abi::object::Arch;
+use precast_abi::object::{Arch, Os};
 
 use crate::args::BundleArgs;
 use crate::bundled::{self, Contents, Setting, Slot};
@@ -52,6 +52,11 @@ fn compiled(args: &BundleArgs, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
 fn arch_of(path: &Path, object: &[u8]) -> Result<Arch, Failure> {
     let view = ObjectView::parse(object).map_err(|error| Failure::at(path, error))?;
     let found = view.metadata().header().arch;
+    if view.metadata().header().os != Os::Linux as u16 {
+        let message =
+            "is for another system than Linux, and programs of one file are made for no other";
+        return Err(Failure::at(path, message));
+    }
     [Arch::X86_64, Arch::Aarch64, Arch::Riscv64]
         .into_iter()
         .find(|arch| *arch as u16 == found)

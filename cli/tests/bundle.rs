@@ -196,3 +196,20 @@ fn only_a_precast_can_be_a_runner() {
     assert!(error.starts_with("text: "), "{error}");
     assert!(!place.path("out").exists());
 }
+
+#[test]
+fn objects_for_other_systems_are_refused() {
+    let place = Place::new();
+    place.write("args.wat", ARGS);
+    for line in [
+        "bundle --target x86_64-macos args.wat -o out",
+        "bundle args.dylib -o out",
+    ] {
+        place
+            .run("compile --target x86_64-macos args.wat -o args.dylib")
+            .ok();
+        let error = place.run(line).one_error_line();
+        assert!(error.contains("another system than Linux"), "{error}");
+    }
+    assert!(!place.path("out").exists());
+}

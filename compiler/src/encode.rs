@@ -82,8 +82,9 @@ records! {
         val_types, functions, func_refs, tables, memories, globals, imports, exports, elements, data,
         image_runs, trap_offsets, trap_codes, customs, globals_image, strings, module_name,
         producer, code_tables, code_table_records, source_hash, trap_stubs, flags, counters,
-        counter_count
+        counter_count, levels
     }
+    LevelRecord { cpu_features, file_offset, size }
 }
 
 impl Encode for ValType {
@@ -137,6 +138,7 @@ pub(crate) fn empty_header() -> ObjectHeader {
         flags: 0,
         counters: precast_abi::NONE,
         counter_count: 0,
+        levels: none,
     }
 }
 

@@ -17,6 +17,10 @@ pub struct Options {
     pub target: Target,
     /// What its CPU must have.
     pub cpu: Cpu,
+    /// Code for each of these CPUs in one shared object, from the least to the best, each with all
+    /// that the one before has: the loader takes the best that the machine can execute. `cpu` does
+    /// not count then.
+    pub levels: Vec<Cpu>,
     /// What the code should be good at.
     pub opt: OptLevel,
     /// What to make.

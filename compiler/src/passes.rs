@@ -28,6 +28,7 @@ use crate::error::CompileError;
 use crate::options::OptLevel;
 use crate::translate::Env;
 use cranelift_codegen::ir::Function;
+use precast_abi::object::Arch;
 use std::fmt;
 
 /// An optimisation that can be turned off. None of them changes what a module does.
@@ -138,6 +139,18 @@ impl Passes {
         match level {
             OptLevel::None => Passes::NONE,
             OptLevel::Speed | OptLevel::Size => self,
+        }
+    }
+
+    /// Those that are of use on a CPU of this kind: what they make of the code suits x86-64, and
+    /// nothing was measured elsewhere.
+    pub(crate) fn on(self, arch: Arch) -> Passes {
+        match arch {
+            Arch::X86_64 => self,
+            Arch::Aarch64 | Arch::Riscv64 => self
+                .without(Pass::Immediates)
+                .without(Pass::WideIndices)
+                .without(Pass::BlockOrder),
         }
     }
 }

@@ -77,7 +77,9 @@ mod watchdog;
 mod window;
 
 pub use caller::Caller;
-pub use error::{Error, LimitError, LinkError, PoolError, SystemError, UnfitImport, UseError};
+pub use error::{
+    AddressSpaceError, Error, LimitError, LinkError, PoolError, SystemError, UnfitImport, UseError,
+};
 pub use externs::Extern;
 pub use func::{Func, TypedFunc};
 pub use global::Global;

@@ -2,6 +2,7 @@
 
 use super::func::FuncTranslator;
 use super::instance::Region;
+use crate::isa;
 use crate::module::{ElemIndex, TableIndex};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, MemFlagsData, Value, types};
@@ -80,29 +81,31 @@ impl FuncTranslator<'_> {
 
     /// Copies a `FuncRef` record, or zeros if `reference` is null, to `address`.
     fn emit_record_copy(&mut self, reference: Value, address: Value, flags: MemFlagsData) {
-        const HALF: i32 = size_of::<FuncRef>() as i32 / 2;
-        let ty = types::I8X16;
+        let (ty, zero) = match isa::has_vectors(self.env.isa) {
+            true => (types::I8X16, self.emit_v128_const(&[0; 16])),
+            false => (types::I64, self.builder.ins().iconst(types::I64, 0)),
+        };
+        let piece = ty.bytes() as i32;
+        let offsets = (0..size_of::<FuncRef>() as i32).step_by(piece as usize);
         let copy = self.builder.create_block();
         let store = self.builder.create_block();
-        for _ in 0..2 {
+        let zeros: Vec<BlockArg> = offsets.clone().map(|_| BlockArg::from(zero)).collect();
+        for _ in &zeros {
             self.builder.append_block_param(store, ty);
         }
-        let zero = self.emit_v128_const(&[0; 16]);
-        let zeros = [BlockArg::from(zero); 2];
         self.builder.ins().brif(reference, copy, &[], store, &zeros);
 
         self.continue_at(copy);
         let source = MemFlagsData::new().with_notrap();
-        let low = self.builder.ins().load(ty, source, reference, 0);
-        let high = self.builder.ins().load(ty, source, reference, HALF);
-        let halves = [BlockArg::from(low), BlockArg::from(high)];
-        self.builder.ins().jump(store, &halves);
+        let load = |offset| self.builder.ins().load(ty, source, reference, offset);
+        let pieces: Vec<BlockArg> = offsets.clone().map(load).map(BlockArg::from).collect();
+        self.builder.ins().jump(store, &pieces);
 
         self.continue_at(store);
-        let params = self.builder.block_params(store);
-        let (low, high) = (params[0], params[1]);
-        self.builder.ins().store(flags, low, address, 0);
-        self.builder.ins().store(flags, high, address, HALF);
+        for (nth, offset) in offsets.enumerate() {
+            let piece = self.builder.block_params(store)[nth];
+            self.builder.ins().store(flags, piece, address, offset);
+        }
     }
 
     pub(super) fn translate_table_size(&mut self, table: u32) {

@@ -1,11 +1,5 @@
 //! How symbols and sections are called in assembly for ELF systems.
-
-/// A function's or a label's name.
-macro_rules! symbol {
-    ($name:literal) => {
-        $name
-    };
-}
+#![allow(unused_macros, reason = "a CPU uses what it needs")]
 
 /// A name of this crate's own.
 macro_rules! mark {

@@ -1,4 +1,5 @@
 //! How symbols and sections are called in assembly for macOS.
+#![allow(unused_macros, reason = "a CPU uses what it needs")]
 
 /// What stands first in a section. A linker takes from one such symbol to the next for a thing that it
 /// may move or leave out, so there is one for all that stays together.

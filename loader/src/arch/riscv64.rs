@@ -70,6 +70,8 @@ impl Saved {
 const SAVED: usize = offset_of!(Activation, saved);
 
 global_asm!(
+    ".option push",
+    ".option arch, +d",
     section!("precast_crossings"),
     ".p2align 5",
     mark!("precast_crossings_start"),
@@ -413,6 +415,7 @@ global_asm!(
     ".cfi_endproc",
     end!("precast_fault"),
     ".popsection",
+    ".option pop",
     host_sp = const offset_of!(Activation, host_sp),
     guest_fp = const offset_of!(Activation, guest_fp),
     exit = const offset_of!(Activation, exit),

@@ -339,6 +339,7 @@ words! {
         Producer => "the producer",
         CodeTables => "the code tables",
         CodeTableRecords => "the list of code tables",
+        Levels => "the list of levels",
         TrapStub => "trap stub",
         Type => "type",
         ValType => "value type",
@@ -356,6 +357,7 @@ words! {
         Custom => "custom section",
         AddressMap => "the address map of function",
         CodeTable => "code table",
+        Level => "level",
         Region => "region of instance data",
         Name => "the name of function",
     }

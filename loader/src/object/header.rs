@@ -25,7 +25,7 @@ pub(crate) enum Place<'a> {
 ///
 /// Whether the object is for this machine is another question, see [`require_host`].
 pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, OpenError> {
-    let header: ObjectHeader = read(bytes).ok_or(Damage::of(Part::MetadataSize, Fault::BadSize))?;
+    let header = read_header(bytes).ok_or(Damage::of(Part::MetadataSize, Fault::BadSize))?;
     if header.magic != MAGIC {
         return Err(Damage::of(Part::Metadata, Fault::BadMagic).into());
     }
@@ -47,10 +47,22 @@ pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, Open
     check_counts(&header)?;
     check_layout(&header)?;
     check_entry_points(&header)?;
-    if header.flags & !(ObjectHeader::FUEL | ObjectHeader::LANDING_PADS) != 0 {
+    const FLAGS: u32 = ObjectHeader::FUEL | ObjectHeader::LANDING_PADS | ObjectHeader::SHARES_IMAGE;
+    if header.flags & !FLAGS != 0 {
         return Err(Damage::of(Part::Metadata, Fault::NotZero).into());
     }
     Ok(header)
+}
+
+/// The header at the start of `bytes`, whatever its size: what a shorter one lacks is zero.
+pub(super) fn read_header(bytes: &[u8]) -> Option<ObjectHeader> {
+    const SIZE_AT: usize = core::mem::offset_of!(ObjectHeader, header_size);
+    bytes.get(..ObjectHeader::LEAST_SIZE)?;
+    let size: u32 = read(&bytes[SIZE_AT..])?;
+    let known = (size as usize).clamp(ObjectHeader::LEAST_SIZE, ObjectHeader::SIZE);
+    let mut whole = [0; ObjectHeader::SIZE];
+    whole[..known].copy_from_slice(bytes.get(..known)?);
+    read(&whole)
 }
 
 /// Refuses an object that this machine cannot execute.
@@ -105,7 +117,7 @@ fn check_version(header: &ObjectHeader) -> Result<(), OpenError> {
 }
 
 fn check_header_size(header: &ObjectHeader) -> Result<(), Damage> {
-    let fits = header.header_size as usize >= ObjectHeader::SIZE
+    let fits = header.header_size as usize >= ObjectHeader::LEAST_SIZE
         && header.header_size <= header.metadata_size
         && header.header_size.is_multiple_of(8);
     require(fits, Damage::of(Part::Metadata, Fault::BadSize))
@@ -167,6 +179,8 @@ fn check_text_size(header: &ObjectHeader) -> Result<(), Damage> {
 /// file, and not around the end of the address space.
 fn check_linked(header: &ObjectHeader, address: usize) -> Result<(), Damage> {
     check_text_size(header)?;
+    let alone = header.levels.len == 0 && header.flags & ObjectHeader::SHARES_IMAGE == 0;
+    require(alone, Damage::of(Part::Levels, Fault::Contradiction))?;
     let metadata = address as u64..address as u64 + u64::from(header.metadata_size);
     for (segment, part) in [(header.text, Part::Text), (header.image, Part::Image)] {
         require(
@@ -222,6 +236,7 @@ fn check_lists(header: &ObjectHeader) -> Result<(), Damage> {
             of::<CodeTableRecord>(),
             Part::CodeTableRecords,
         ),
+        (header.levels, of::<LevelRecord>(), Part::Levels),
         // The code tables are arrays of 32-bit offsets, given in bytes.
         (header.code_tables, (1, 4), Part::CodeTables),
     ];
@@ -265,6 +280,8 @@ fn check_counts(header: &ObjectHeader) -> Result<(), Damage> {
         .sum();
     let agrees = fits && sum == u64::from(header.imports.len);
     require(agrees, Damage::of(Part::ImportCounts, Fault::BadCount))?;
+    let few = header.levels.len <= LevelRecord::MOST;
+    require(few, Damage::of(Part::Levels, Fault::BadCount))?;
     let paired = header.trap_offsets.len == header.trap_codes.len;
     require(paired, Damage::of(Part::TrapCodes, Fault::BadCount))
 }

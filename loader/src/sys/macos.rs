@@ -108,8 +108,8 @@ impl Reservation {
         Ok(())
     }
 
-    /// Always an error: no advice of the system's makes pages what they were. Pools, which need it,
-    /// say so when they are built.
+    /// Always an error: no advice of the system's makes pages what they were. A pool does not use a
+    /// slot again that it cannot clear.
     ///
     /// # Safety
     ///

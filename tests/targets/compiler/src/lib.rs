@@ -14,11 +14,29 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 /// How to compile a module, as the real one has it.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    pub target: Target,
     pub cpu: Cpu,
     pub opt: OptLevel,
     pub memory_reservation: Option<u64>,
     pub fuel: bool,
     pub jobs: usize,
+}
+
+/// What the code is for, by its name.
+#[derive(Clone, Debug)]
+pub struct Target(String);
+
+impl Target {
+    /// Takes any name: the real one says what it makes of it.
+    pub fn parse(name: &str) -> Result<Target, CompileError> {
+        Ok(Target(name.to_owned()))
+    }
+}
+
+impl Default for Target {
+    fn default() -> Target {
+        Target(format!("{}-linux", std::env::consts::ARCH))
+    }
 }
 
 /// What the code should be good at.
@@ -99,7 +117,7 @@ pub fn compile(wasm: &[u8], options: &Options) -> Result<Compiled, CompileError>
 }
 
 fn words(options: &Options) -> String {
-    let mut words = format!("target {}-linux\n", std::env::consts::ARCH);
+    let mut words = format!("target {}\n", options.target.0);
     let mut say = |key: &str, value: &str| {
         // A string takes whatever is written to it.
         let _ = writeln!(words, "{key} {value}");
