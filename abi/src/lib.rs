@@ -33,7 +33,7 @@ pub mod trap;
 pub mod types;
 
 /// The version of this ABI. Objects of the same `major` and of no greater `minor` load.
-pub const VERSION: Version = Version { major: 1, minor: 1 };
+pub const VERSION: Version = Version { major: 1, minor: 2 };
 
 /// An ABI version.
 #[repr(C)]

@@ -32,11 +32,16 @@ pub enum RuntimeFn {
     TableInit = 8,
     /// `(base, element_segment)`.
     ElemDrop = 9,
+    /// `(base, tag, values) -> !`: throws an exception whose values lie in cells of
+    /// [`crate::VALUE_SIZE`] bytes from `values` on. It goes on at a handler, or leaves the guest.
+    Throw = 10,
+    /// `(base, exnref) -> !`: the same with an exception that was caught. Traps if it is null.
+    ThrowRef = 11,
 }
 
 impl RuntimeFn {
     /// How many there are.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 12;
 
     /// Byte offset of this function in the table.
     pub const fn offset(self) -> i32 {

@@ -33,11 +33,13 @@ pub enum TrapCode {
     Interrupted = 13,
     /// The fuel that the guest was given is used up.
     OutOfFuel = 14,
+    /// More exceptions can be referred to than there may be.
+    ExceptionsExhausted = 15,
 }
 
 impl TrapCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [TrapCode; 14] = [
+    pub const ALL: [TrapCode; 15] = [
         TrapCode::StackOverflow,
         TrapCode::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds,
@@ -52,6 +54,7 @@ impl TrapCode {
         TrapCode::UnalignedAtomic,
         TrapCode::Interrupted,
         TrapCode::OutOfFuel,
+        TrapCode::ExceptionsExhausted,
     ];
 
     /// The code with this number, if there is one.
@@ -79,6 +82,7 @@ impl TrapCode {
             TrapCode::UnalignedAtomic => "unaligned atomic",
             TrapCode::Interrupted => "interrupted",
             TrapCode::OutOfFuel => "out of fuel",
+            TrapCode::ExceptionsExhausted => "exceptions exhausted",
         }
     }
 }

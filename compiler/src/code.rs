@@ -11,6 +11,7 @@ use cranelift_codegen::binemit::Reloc as RelocKind;
 use cranelift_codegen::ir::{self, ExternalName, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CompiledCode, FinalizedMachReloc, FinalizedRelocTarget, MachTrap};
+use crate::exception_sites::{self, ExceptionSite};
 use precast_abi::addrmap;
 use precast_abi::trap::TrapCode;
 
@@ -32,6 +33,8 @@ pub(crate) struct Code {
     pub(crate) address_map: Box<[u8]>,
     /// How to unwind it.
     pub(crate) frame: FrameCode,
+    /// Calls whose exceptions it may catch, in order.
+    pub(crate) exception_sites: Box<[ExceptionSite]>,
 }
 
 /// Four bytes that hold the distance from themselves to a symbol, plus an addend.
@@ -94,6 +97,8 @@ impl Code {
             address_map: address_map(compiled, traps.iter().filter(live), positions),
             relocs,
             frame,
+            exception_sites: exception_sites::of(compiled)
+                .ok_or_else(|| internal("an exception site of an unknown kind"))?,
         })
     }
 

@@ -190,7 +190,7 @@ impl FunctionProfile {
     fn note(&mut self, walk: &mut Walk<'_>, op: &Operator<'_>, offset: u64) {
         let passed = walk.now;
         match op {
-            Operator::Block { .. } => walk.push(false, 0),
+            Operator::Block { .. } | Operator::TryTable { .. } => walk.push(false, 0),
             Operator::Loop { .. } => {
                 walk.now = walk.count();
                 walk.push(true, 0);
@@ -231,7 +231,10 @@ impl FunctionProfile {
                 self.calls.push((offset, passed));
                 walk.now = 0;
             }
-            Operator::Return | Operator::Unreachable => walk.now = 0,
+            Operator::Return
+            | Operator::Unreachable
+            | Operator::Throw { .. }
+            | Operator::ThrowRef => walk.now = 0,
             _ => {}
         }
     }

@@ -23,6 +23,7 @@ mod convert;
 mod count;
 mod dispatch;
 mod env;
+mod exception;
 mod fuel;
 mod func;
 mod global;

@@ -43,6 +43,7 @@ impl<'a> ModuleInfo<'a> {
             tables: PrimaryMap::new(),
             memories: PrimaryMap::new(),
             globals: PrimaryMap::new(),
+            tags: PrimaryMap::new(),
             exports: Vec::new(),
             elements: PrimaryMap::new(),
             data: PrimaryMap::new(),
@@ -96,6 +97,12 @@ impl<'a> ModuleInfo<'a> {
             Payload::GlobalSection(section) => section
                 .into_iter()
                 .try_for_each(|global| self.add_global(global?)),
+            Payload::TagSection(section) => section
+                .into_iter()
+                .try_for_each(|tag| {
+                    self.add_tag(tag?);
+                    Ok(())
+                }),
             Payload::ExportSection(section) => section
                 .into_iter()
                 .try_for_each(|export| export.map(|export| self.add_export(export))),
@@ -166,8 +173,10 @@ impl<'a> ModuleInfo<'a> {
                 self.imported.globals += 1;
                 Entity::Global(self.push_global(ty, None))
             }
-            // Validation refuses them.
-            TypeRef::Tag(_) => return,
+            TypeRef::Tag(ty) => {
+                self.imported.tags += 1;
+                Entity::Tag(self.add_tag(ty))
+            }
         };
         self.imports.push(Import {
             module: import.module,
@@ -252,6 +261,10 @@ impl<'a> ModuleInfo<'a> {
         })
     }
 
+    fn add_tag(&mut self, tag: wasmparser::TagType) -> TagIndex {
+        self.tags.push(TypeIndex::from_u32(tag.func_type_idx))
+    }
+
     fn add_export(&mut self, export: wasmparser::Export<'a>) {
         let index = export.index;
         let entity = match export.kind {
@@ -275,8 +288,7 @@ impl<'a> ModuleInfo<'a> {
                 self.globals[index].exported = true;
                 Entity::Global(index)
             }
-            // Validation refuses them.
-            ExternalKind::Tag => return,
+            ExternalKind::Tag => Entity::Tag(TagIndex::from_u32(index)),
         };
         self.exports.push(Export {
             name: export.name,

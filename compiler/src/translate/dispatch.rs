@@ -36,12 +36,17 @@ pub(super) fn translate_operator(
         Operator::Select | Operator::TypedSelect { .. } => t.translate_select(),
 
         // Calls.
-        Operator::Call { function_index } => t.translate_call(*function_index, Normal),
-        Operator::CallIndirect { type_index, table_index } => t.translate_call_indirect(*type_index, *table_index, Normal),
-        Operator::CallRef { type_index } => t.translate_call_ref(*type_index, Normal),
-        Operator::ReturnCall { function_index } => t.translate_call(*function_index, Tail),
-        Operator::ReturnCallIndirect { type_index, table_index } => t.translate_call_indirect(*type_index, *table_index, Tail),
-        Operator::ReturnCallRef { type_index } => t.translate_call_ref(*type_index, Tail),
+        Operator::Call { function_index } => t.translate_call(*function_index, Normal)?,
+        Operator::CallIndirect { type_index, table_index } => t.translate_call_indirect(*type_index, *table_index, Normal)?,
+        Operator::CallRef { type_index } => t.translate_call_ref(*type_index, Normal)?,
+        Operator::ReturnCall { function_index } => t.translate_call(*function_index, Tail)?,
+        Operator::ReturnCallIndirect { type_index, table_index } => t.translate_call_indirect(*type_index, *table_index, Tail)?,
+        Operator::ReturnCallRef { type_index } => t.translate_call_ref(*type_index, Tail)?,
+
+        // Exceptions.
+        Operator::TryTable { try_table } => t.translate_try_table(try_table),
+        Operator::Throw { tag_index } => t.translate_throw(*tag_index)?,
+        Operator::ThrowRef => t.translate_throw_ref()?,
 
         // Variables.
         Operator::LocalGet { local_index } => t.translate_local_get(*local_index),
@@ -114,7 +119,10 @@ fn translate_computation(
 /// Follows one operator that cannot be reached: only the nesting of blocks matters.
 pub(super) fn skip_operator(t: &mut FuncTranslator<'_>, op: &Operator<'_>) {
     match op {
-        Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => t.skipped += 1,
+        Operator::Block { .. }
+        | Operator::Loop { .. }
+        | Operator::If { .. }
+        | Operator::TryTable { .. } => t.skipped += 1,
         Operator::End if t.skipped > 0 => t.skipped -= 1,
         Operator::End => t.translate_end(),
         Operator::Else if t.skipped == 0 => t.translate_else(),
@@ -139,7 +147,7 @@ mod tests {
     ];
 
     /// Proposals that are supported whole.
-    const SUPPORTED: [&str; 10] = [
+    const SUPPORTED: [&str; 11] = [
         "mvp",
         "sign_extension",
         "saturating_float_to_int",
@@ -150,6 +158,7 @@ mod tests {
         "relaxed_simd",
         "function_references",
         "wide_arithmetic",
+        "exceptions",
     ];
 
     macro_rules! names {

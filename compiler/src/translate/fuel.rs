@@ -58,6 +58,7 @@ fn cost(op: &Operator<'_>) -> u32 {
         Operator::Nop
         | Operator::Block { .. }
         | Operator::Loop { .. }
+        | Operator::TryTable { .. }
         | Operator::Else
         | Operator::End => 0,
         _ => 1,
@@ -79,6 +80,8 @@ pub(super) fn ends_run(op: &Operator<'_>) -> bool {
             | Operator::BrOnNonNull { .. }
             | Operator::Return
             | Operator::Unreachable
+            | Operator::Throw { .. }
+            | Operator::ThrowRef
             | Operator::Call { .. }
             | Operator::CallIndirect { .. }
             | Operator::CallRef { .. }

@@ -25,7 +25,7 @@ pub(crate) enum Place<'a> {
 ///
 /// Whether the object is for this machine is another question, see [`require_host`].
 pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, OpenError> {
-    let header: ObjectHeader = read(bytes).ok_or(Damage::of(Part::MetadataSize, Fault::BadSize))?;
+    let header = read_header(bytes).ok_or(Damage::of(Part::MetadataSize, Fault::BadSize))?;
     if header.magic != MAGIC {
         return Err(Damage::of(Part::Metadata, Fault::BadMagic).into());
     }
@@ -47,10 +47,20 @@ pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, Open
     check_counts(&header)?;
     check_layout(&header)?;
     check_entry_points(&header)?;
-    if header.flags & !ObjectHeader::FUEL != 0 {
+    if header.flags & !ObjectHeader::FUEL != 0 || header.reserved != 0 {
         return Err(Damage::of(Part::Metadata, Fault::NotZero).into());
     }
     Ok(header)
+}
+
+/// The header, in its own length: what an older one lacks is zero.
+fn read_header(bytes: &[u8]) -> Option<ObjectHeader> {
+    const SIZE_AT: usize = core::mem::offset_of!(ObjectHeader, header_size);
+    let size: u32 = read(bytes.get(SIZE_AT..)?)?;
+    let size = (size as usize).clamp(ObjectHeader::LEAST_SIZE, ObjectHeader::SIZE);
+    let mut whole = [0; ObjectHeader::SIZE];
+    whole[..size].copy_from_slice(bytes.get(..size)?);
+    read(&whole)
 }
 
 /// Refuses an object that this machine cannot execute.
@@ -90,7 +100,7 @@ fn check_version(header: &ObjectHeader) -> Result<(), OpenError> {
 }
 
 fn check_header_size(header: &ObjectHeader) -> Result<(), Damage> {
-    let fits = header.header_size as usize >= ObjectHeader::SIZE
+    let fits = header.header_size as usize >= ObjectHeader::LEAST_SIZE
         && header.header_size <= header.metadata_size
         && header.header_size.is_multiple_of(8);
     require(fits, Damage::of(Part::Metadata, Fault::BadSize))
@@ -201,6 +211,18 @@ fn check_lists(header: &ObjectHeader) -> Result<(), Damage> {
             of::<CodeTableRecord>(),
             Part::CodeTableRecords,
         ),
+        (header.tags, of::<TagRecord>(), Part::Tags),
+        (header.exception_sites, of::<u32>(), Part::ExceptionSites),
+        (
+            header.exception_frames,
+            of::<ExceptionFrame>(),
+            Part::ExceptionFrames,
+        ),
+        (
+            header.exception_handlers,
+            of::<ExceptionHandler>(),
+            Part::ExceptionHandlers,
+        ),
         // The code tables are arrays of 32-bit offsets, given in bytes.
         (header.code_tables, (1, 4), Part::CodeTables),
     ];
@@ -234,6 +256,7 @@ fn check_counts(header: &ObjectHeader) -> Result<(), Damage> {
         (header.imported_tables, header.tables),
         (header.imported_memories, header.memories),
         (header.imported_globals, header.globals),
+        (header.imported_tags, header.tags),
     ];
     let fits = spaces
         .iter()
@@ -245,7 +268,9 @@ fn check_counts(header: &ObjectHeader) -> Result<(), Damage> {
     let agrees = fits && sum == u64::from(header.imports.len);
     require(agrees, Damage::of(Part::ImportCounts, Fault::BadCount))?;
     let paired = header.trap_offsets.len == header.trap_codes.len;
-    require(paired, Damage::of(Part::TrapCodes, Fault::BadCount))
+    require(paired, Damage::of(Part::TrapCodes, Fault::BadCount))?;
+    let paired = header.exception_sites.len == header.exception_frames.len;
+    require(paired, Damage::of(Part::ExceptionFrames, Fault::BadCount))
 }
 
 fn check_layout(header: &ObjectHeader) -> Result<(), Damage> {

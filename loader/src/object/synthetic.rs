@@ -198,6 +198,12 @@ fn metadata() -> (ObjectHeader, Section) {
         flags: 0,
         counters: NONE,
         counter_count: 0,
+        tags: Span::default(),
+        exception_sites: Span::default(),
+        exception_frames: Span::default(),
+        exception_handlers: Span::default(),
+        imported_tags: 0,
+        reserved: 0,
     };
     let size = section.bytes.len() as u32;
     (

@@ -249,7 +249,7 @@ fn observe(store: &mut Store<Trace>, name: &str, value: Extern) -> Result<(), St
             }
             Event::Table(name, elements)
         }
-        Extern::Func(_) => return Ok(()),
+        Extern::Func(_) | Extern::Tag(_) => return Ok(()),
     };
     store.data_mut().push(event);
     Ok(())
@@ -357,6 +357,7 @@ fn to_value(value: &Val) -> Value {
         Val::V128(x) => Value::V128(x),
         Val::FuncRef(func) => reference(func.is_none()),
         Val::ExternRef(value) => reference(value.is_none()),
+        Val::ExnRef(value) => reference(value.is_none()),
     }
 }
 
