@@ -380,7 +380,8 @@ pub struct ExceptionHandler {
 }
 
 impl ExceptionHandler {
-    const ANY: u32 = u32::MAX >> 1;
+    /// Beyond any index.
+    const ANY: u32 = (u32::MAX >> 1) - 1;
 
     /// A handler of exceptions of the tag with this index, or of any, which may want a reference.
     pub const fn new(tag: Option<u32>, wants_ref: bool, text_offset: u32) -> ExceptionHandler {
