@@ -1,6 +1,7 @@
 //! The machine code of one function, reduced to what an object needs of it.
 
 use crate::error::CompileError;
+use crate::exception_sites::{self, ExceptionSite};
 use crate::helpers::Helper;
 use crate::passes::Positions;
 use crate::placement::{self, Phases};
@@ -11,7 +12,6 @@ use cranelift_codegen::binemit::Reloc as RelocKind;
 use cranelift_codegen::ir::{self, ExternalName, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CompiledCode, FinalizedMachReloc, FinalizedRelocTarget, MachTrap};
-use crate::exception_sites::{self, ExceptionSite};
 use precast_abi::addrmap;
 use precast_abi::trap::TrapCode;
 

@@ -155,6 +155,8 @@ pub(crate) struct Function<'a> {
     /// The functions of the module that it calls, one for each call whose target is known, in the
     /// order of its code.
     pub(crate) callees: Box<[FuncIndex]>,
+    /// Whether it has a `try` of the first form of exceptions.
+    pub(crate) has_legacy_try: bool,
     /// Which of its branches are likely.
     pub(crate) branch_hints: BranchHints,
 }

@@ -29,6 +29,7 @@ mod func;
 mod global;
 mod init;
 mod instance;
+mod legacy;
 mod memory;
 mod numeric;
 mod reference;

@@ -123,7 +123,12 @@ impl ExnRef {
         let exceptions = core.rare.as_ref().map(|rare| &rare.exceptions);
         let kept = exceptions.and_then(|exceptions| exceptions.get(self.bits));
         let kept = kept.ok_or(UseError::OutOfBounds)?;
-        Ok(Exception::from_cells(core, kept.tag, kept.ty, kept.values()))
+        Ok(Exception::from_cells(
+            core,
+            kept.tag,
+            kept.ty,
+            kept.values(),
+        ))
     }
 }
 
@@ -365,7 +370,9 @@ impl Exceptions {
     pub(crate) fn look(&mut self, words: impl Iterator<Item = u64>) {
         let mut waiting = Vec::new();
         for (index, place) in self.kept.iter_mut().enumerate() {
-            let Some(kept) = &mut place.kept else { continue };
+            let Some(kept) = &mut place.kept else {
+                continue;
+            };
             kept.is_reached = kept.is_held.load(Ordering::Relaxed);
             if kept.is_reached {
                 waiting.push(index);
@@ -442,7 +449,10 @@ mod tests {
     }
 
     fn bits(exceptions: &Exceptions) -> Vec<u64> {
-        let kept = exceptions.kept.iter().filter_map(|place| place.kept.as_ref());
+        let kept = exceptions
+            .kept
+            .iter()
+            .filter_map(|place| place.kept.as_ref());
         kept.map(|kept| kept.record[0].0[0]).collect()
     }
 

@@ -76,7 +76,7 @@ mod window;
 
 pub use caller::Caller;
 pub use error::{Error, LimitError, LinkError, PoolError, SystemError, UnfitImport, UseError};
-pub use exception::{ExnRef, Exception, Tag};
+pub use exception::{Exception, ExnRef, Tag};
 pub use externs::Extern;
 pub use func::{Func, TypedFunc};
 pub use global::Global;

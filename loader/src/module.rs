@@ -19,7 +19,8 @@ use crate::registry::Registration;
 use crate::signature::Trust;
 use crate::sys::{Access, Reservation};
 use crate::types::{
-    ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, RefType, TableType, TypeId, ValType,
+    ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, RefType, TableType,
+    TypeId, ValType,
 };
 
 /// An object that was opened. Cheap to clone; unmapped when the last clone and the last store that

@@ -48,7 +48,10 @@ impl Tag {
     /// The handle as numbers that [`Tag::from_raw`] takes. The first is never 0.
     pub fn to_raw(self) -> [u64; 2] {
         let TagId { instance, index } = self.id;
-        [self.store.get(), u64::from(instance) << 32 | u64::from(index)]
+        [
+            self.store.get(),
+            u64::from(instance) << 32 | u64::from(index),
+        ]
     }
 
     /// The handle whose numbers these are; `None` where they can be of none.

@@ -100,7 +100,10 @@ pub(crate) unsafe extern "C" fn throw_ref(base: usize, bits: u64) -> GoOn {
     let crossing = thrower.crossing();
     // SAFETY: as in `throw`.
     let core = unsafe { &mut *thrower.core.as_ptr() };
-    let kept = core.rare.as_ref().and_then(|rare| rare.exceptions.get(bits));
+    let kept = core
+        .rare
+        .as_ref()
+        .and_then(|rare| rare.exceptions.get(bits));
     let Some(kept) = kept else {
         thrower.activation.fail_with_trap(TrapCode::NullReference);
         return thrower.leave();

@@ -13,11 +13,11 @@ pub(crate) const SUPPORTED: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::FUNCTION_REFERENCES)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::WIDE_ARITHMETIC)
-    .union(WasmFeatures::EXCEPTIONS);
+    .union(WasmFeatures::EXCEPTIONS)
+    .union(WasmFeatures::LEGACY_EXCEPTIONS);
 
 /// The proposals that modules may use and the compiler refuses, by the names their users know.
-const REFUSED: [(WasmFeatures, &str); 11] = [
-    (WasmFeatures::LEGACY_EXCEPTIONS, "legacy exception handling"),
+const REFUSED: [(WasmFeatures, &str); 10] = [
     (WasmFeatures::GC, "garbage collection"),
     (WasmFeatures::THREADS, "threads"),
     (
@@ -104,7 +104,6 @@ macro_rules! operator_features {
             }
         }
     };
-    (@name legacy_exceptions) => { "legacy exception handling" };
     (@name gc) => { "garbage collection" };
     (@name threads) => { "threads" };
     (@name shared_everything_threads) => { "shared-everything threads" };

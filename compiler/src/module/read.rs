@@ -97,12 +97,10 @@ impl<'a> ModuleInfo<'a> {
             Payload::GlobalSection(section) => section
                 .into_iter()
                 .try_for_each(|global| self.add_global(global?)),
-            Payload::TagSection(section) => section
-                .into_iter()
-                .try_for_each(|tag| {
-                    self.add_tag(tag?);
-                    Ok(())
-                }),
+            Payload::TagSection(section) => section.into_iter().try_for_each(|tag| {
+                self.add_tag(tag?);
+                Ok(())
+            }),
             Payload::ExportSection(section) => section
                 .into_iter()
                 .try_for_each(|export| export.map(|export| self.add_export(export))),
@@ -193,6 +191,7 @@ impl<'a> ModuleInfo<'a> {
             export_name: None,
             needs_func_ref: false,
             callees: Box::default(),
+            has_legacy_try: false,
             branch_hints: BranchHints::default(),
         });
     }

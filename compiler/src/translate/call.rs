@@ -15,8 +15,7 @@ use crate::passes::{Known, Pass, known_callee};
 use crate::trap::to_cranelift;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, BlockArg, InstBuilder, InstructionData, MemFlagsData, SigRef, Signature, Value,
-    types,
+    self, BlockArg, InstBuilder, InstructionData, MemFlagsData, SigRef, Signature, Value, types,
 };
 use cranelift_codegen::isa::CallConv;
 use precast_abi::instance::{FuncRef, ImportedFunc};

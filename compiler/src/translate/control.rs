@@ -2,6 +2,7 @@
 
 use super::exception::Clause;
 use super::func::FuncTranslator;
+use super::legacy::TryFrame;
 use super::signature::clif_type;
 use crate::error::CompileError;
 use crate::module::TypeIndex;
@@ -41,6 +42,7 @@ pub(super) enum FrameKind {
     Else,
     /// Has these clauses.
     TryTable(Vec<Clause>),
+    Try(TryFrame),
 }
 
 /// What is left to do where a frame ends, once its handlers are translated.
@@ -179,6 +181,7 @@ impl FuncTranslator<'_> {
                 self.control.pop();
             }
             FrameKind::TryTable(_) => self.end_try_table(),
+            FrameKind::Try(_) => self.end_try(),
             _ => self.end_block(),
         }
     }
@@ -249,8 +252,14 @@ impl FuncTranslator<'_> {
         self.set_unreachable();
     }
 
+    /// Drops what the innermost frame has put on the operand stack.
+    pub(super) fn drop_operands(&mut self) {
+        let height = self.frame_mut(0).height;
+        self.stack.truncate(height);
+    }
+
     /// Goes to the end of the innermost frame with its results.
-    fn leave_frame(&mut self) {
+    pub(super) fn leave_frame(&mut self) {
         let frame = self.frame_mut(0);
         frame.exit_used = true;
         let (exit, results) = (frame.exit, frame.results);

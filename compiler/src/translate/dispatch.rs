@@ -47,6 +47,10 @@ pub(super) fn translate_operator(
         Operator::TryTable { try_table } => t.translate_try_table(try_table),
         Operator::Throw { tag_index } => t.translate_throw(*tag_index)?,
         Operator::ThrowRef => t.translate_throw_ref()?,
+        Operator::Try { blockty } => t.translate_try(*blockty),
+        Operator::Catch { .. } | Operator::CatchAll => t.translate_catch(),
+        Operator::Delegate { .. } => t.translate_delegate(),
+        Operator::Rethrow { relative_depth } => t.translate_rethrow(*relative_depth)?,
 
         // Variables.
         Operator::LocalGet { local_index } => t.translate_local_get(*local_index),
@@ -123,7 +127,13 @@ pub(super) fn skip_operator(t: &mut FuncTranslator<'_>, op: &Operator<'_>) {
         | Operator::Loop { .. }
         | Operator::If { .. }
         | Operator::TryTable { .. } => t.skipped += 1,
-        Operator::End if t.skipped > 0 => t.skipped -= 1,
+        Operator::Try { .. } => {
+            t.skip_try();
+            t.skipped += 1;
+        }
+        Operator::End | Operator::Delegate { .. } if t.skipped > 0 => t.skipped -= 1,
+        Operator::Delegate { .. } => t.translate_delegate(),
+        Operator::Catch { .. } | Operator::CatchAll if t.skipped == 0 => t.translate_catch(),
         Operator::End => t.translate_end(),
         Operator::Else if t.skipped == 0 => t.translate_else(),
         _ => {}
@@ -147,7 +157,7 @@ mod tests {
     ];
 
     /// Proposals that are supported whole.
-    const SUPPORTED: [&str; 11] = [
+    const SUPPORTED: [&str; 12] = [
         "mvp",
         "sign_extension",
         "saturating_float_to_int",
@@ -159,6 +169,7 @@ mod tests {
         "function_references",
         "wide_arithmetic",
         "exceptions",
+        "legacy_exceptions",
     ];
 
     macro_rules! names {

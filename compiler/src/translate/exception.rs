@@ -1,4 +1,4 @@
-//! Exceptions: `try_table`, `throw`, `throw_ref`.
+//! Exceptions: `try_table`, `throw`, `throw_ref`. (For `try`, see `legacy`.)
 //!
 //! A call within a `try_table` ends its block: it says where to go on when it returns, and which
 //! handlers its exceptions may have, the innermost first. Nothing is executed for that. The loader
@@ -9,6 +9,7 @@
 use super::call::Callee;
 use super::control::{Frame, FrameKind};
 use super::func::FuncTranslator;
+use super::legacy::Tries;
 use super::signature::clif_type;
 use crate::error::CompileError;
 use crate::module::TagIndex;
@@ -34,26 +35,37 @@ const MAX_HANDLERS: usize = 1 << 20;
 #[derive(Default)]
 pub(crate) struct Exceptions {
     /// The frames that catch what is thrown here, by their place in the control stack.
-    trys: Vec<usize>,
+    pub(super) trys: Vec<usize>,
     /// How many handlers calls have named so far.
     named: usize,
     /// Room for the values of what is thrown, by their number.
     slots: Vec<Option<StackSlot>>,
     /// The signature of the functions that throw.
     signature: Option<SigRef>,
+    /// What is known beforehand of each `try`.
+    pub(super) legacy: Tries,
 }
 
-/// A clause of a `try_table`.
+/// A clause of a `try_table` or `try`.
 #[derive(Clone, Copy)]
 pub(crate) struct Clause {
     /// What it catches; `None` for everything.
-    tag: Option<TagIndex>,
+    pub(super) tag: Option<TagIndex>,
     /// Whether it hands on a reference to the exception.
-    wants_ref: bool,
-    /// The frame that it branches to, by its place in the control stack.
-    target: usize,
+    pub(super) wants_ref: bool,
+    pub(super) target: Target,
     /// Where the loader goes on, once a call has named it.
-    landing: Option<Block>,
+    pub(super) landing: Option<Block>,
+}
+
+/// Where a clause leads to.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    /// A frame, by its place in the control stack: it branches there.
+    Frame(usize),
+    /// The code of the clause itself, once something leads there. Takes the values, and the
+    /// reference where the clause wants it.
+    Code(Option<Block>),
 }
 
 /// Values of this type are references to exceptions, which the loader must find on the stack.
@@ -83,7 +95,7 @@ impl FuncTranslator<'_> {
             Clause {
                 tag: tag.map(TagIndex::from_u32),
                 wants_ref,
-                target: depth - 1 - label as usize,
+                target: Target::Frame(depth - 1 - label as usize),
                 landing: None,
             }
         };
@@ -91,7 +103,7 @@ impl FuncTranslator<'_> {
         self.enter_try(table.ty, FrameKind::TryTable(clauses));
     }
 
-    fn enter_try(&mut self, ty: BlockType, kind: FrameKind) {
+    pub(super) fn enter_try(&mut self, ty: BlockType, kind: FrameKind) {
         self.exceptions.trys.push(self.control.len());
         self.push_block_frame(ty, kind);
     }
@@ -110,15 +122,22 @@ impl FuncTranslator<'_> {
             if let Some(landing) = clause.landing {
                 self.continue_at(landing);
                 self.emit_caught(landing, clause.tag, clause.wants_ref);
-                self.translate_br((self.control.len() - 1 - clause.target) as u32);
+                self.branch_to(clause.target);
                 self.stack.truncate(rest.height);
             }
         }
         self.resume_after(rest);
     }
 
+    /// Branches to a frame with what is on the stack.
+    fn branch_to(&mut self, target: Target) {
+        if let Target::Frame(frame) = target {
+            self.translate_br((self.control.len() - 1 - frame) as u32);
+        }
+    }
+
     /// Pushes the values of an exception that was caught, and a reference to it.
-    fn emit_caught(&mut self, landing: Block, tag: Option<TagIndex>, wants_ref: bool) {
+    pub(super) fn emit_caught(&mut self, landing: Block, tag: Option<TagIndex>, wants_ref: bool) {
         let record = self.builder.block_params(landing)[0];
         let flags = MemFlagsData::trusted();
         let module = self.env.module;
@@ -193,8 +212,7 @@ impl FuncTranslator<'_> {
     fn handlers(&mut self) -> Vec<(u32, Block)> {
         let mut found: Vec<(u32, Block)> = Vec::new();
         let mut seen = std::collections::HashSet::new();
-        for i in (0..self.exceptions.trys.len()).rev() {
-            let frame = self.exceptions.trys[i];
+        for frame in self.active_trys() {
             for j in 0..self.control[frame].clauses().len() {
                 let clause = self.control[frame].clauses()[j];
                 if !seen.insert(clause.tag) {
@@ -212,6 +230,22 @@ impl FuncTranslator<'_> {
         found
     }
 
+    /// The frames that catch what is thrown here, the innermost first.
+    fn active_trys(&self) -> Vec<usize> {
+        let mut below = usize::MAX;
+        let mut active = Vec::new();
+        for &frame in self.exceptions.trys.iter().rev() {
+            if frame > below {
+                continue;
+            }
+            match self.control[frame].delegates_to() {
+                Some(target) => below = target,
+                None => active.push(frame),
+            }
+        }
+        active
+    }
+
     /// The block that the loader goes on at for a clause.
     fn landing(&mut self, frame: usize, clause: usize) -> Block {
         if let Some(landing) = self.control[frame].clauses()[clause].landing {
@@ -227,11 +261,18 @@ impl FuncTranslator<'_> {
     pub(super) fn translate_throw(&mut self, tag: u32) -> Result<(), CompileError> {
         let tag = TagIndex::from_u32(tag);
         let count = self.env.module.tag_params(tag).len();
-        if let Some(clause) = self.known_clause(tag) {
-            if clause.tag.is_none() {
+        if let Some((frame, clause)) = self.known_clause(tag) {
+            let Clause { tag, target, .. } = self.control[frame].clauses()[clause];
+            if tag.is_none() {
                 self.pop_n(count);
             }
-            self.translate_br((self.control.len() - 1 - clause.target) as u32);
+            match target {
+                Target::Frame(_) => self.branch_to(target),
+                Target::Code(_) => {
+                    let code = self.clause_code(frame, clause);
+                    self.jump_to_clause(code, tag.map_or(0, |_| count));
+                }
+            }
             return Ok(());
         }
         let values = self.emit_thrown_values(tag);
@@ -242,18 +283,19 @@ impl FuncTranslator<'_> {
 
     /// The clause of this function that catches what is thrown here, where that is known and
     /// nothing of the exception is left then but its values.
-    fn known_clause(&self, thrown: TagIndex) -> Option<Clause> {
+    fn known_clause(&self, thrown: TagIndex) -> Option<(usize, usize)> {
         let module = self.env.module;
-        let frames = self.exceptions.trys.iter().rev();
-        for clause in frames.flat_map(|frame| self.control[*frame].clauses()) {
-            match clause.tag {
-                Some(tag) if tag != thrown => {
-                    // Another import may be the same tag.
-                    if module.is_imported_tag(tag) && module.is_imported_tag(thrown) {
-                        return None;
+        for frame in self.active_trys() {
+            for (i, clause) in self.control[frame].clauses().iter().enumerate() {
+                match clause.tag {
+                    Some(tag) if tag != thrown => {
+                        // Another import may be the same tag.
+                        if module.is_imported_tag(tag) && module.is_imported_tag(thrown) {
+                            return None;
+                        }
                     }
+                    _ => return (!clause.wants_ref).then_some((frame, i)),
                 }
-                _ => return (!clause.wants_ref).then_some(*clause),
             }
         }
         None
@@ -297,7 +339,11 @@ impl FuncTranslator<'_> {
     }
 
     /// Calls a function of the loader that does not return.
-    fn emit_throw(&mut self, function: RuntimeFn, args: &[Value; 2]) -> Result<(), CompileError> {
+    pub(super) fn emit_throw(
+        &mut self,
+        function: RuntimeFn,
+        args: &[Value; 2],
+    ) -> Result<(), CompileError> {
         let table = -(InstanceHeader::RUNTIME as i32);
         let table = self.emit_constant_load(types::I64, self.base, table);
         let code = self.emit_constant_load(types::I64, table, function.offset());
@@ -329,16 +375,18 @@ impl FuncTranslator<'_> {
 }
 
 impl Frame {
-    fn clauses(&self) -> &[Clause] {
+    pub(super) fn clauses(&self) -> &[Clause] {
         match &self.kind {
             FrameKind::TryTable(clauses) => clauses,
+            FrameKind::Try(frame) => &frame.clauses,
             _ => &[],
         }
     }
 
-    fn clauses_mut(&mut self) -> &mut [Clause] {
+    pub(super) fn clauses_mut(&mut self) -> &mut [Clause] {
         match &mut self.kind {
             FrameKind::TryTable(clauses) => clauses,
+            FrameKind::Try(frame) => &mut frame.clauses,
             _ => &mut [],
         }
     }

@@ -59,6 +59,10 @@ fn cost(op: &Operator<'_>) -> u32 {
         | Operator::Block { .. }
         | Operator::Loop { .. }
         | Operator::TryTable { .. }
+        | Operator::Try { .. }
+        | Operator::Catch { .. }
+        | Operator::CatchAll
+        | Operator::Delegate { .. }
         | Operator::Else
         | Operator::End => 0,
         _ => 1,
@@ -82,6 +86,10 @@ pub(super) fn ends_run(op: &Operator<'_>) -> bool {
             | Operator::Unreachable
             | Operator::Throw { .. }
             | Operator::ThrowRef
+            | Operator::Catch { .. }
+            | Operator::CatchAll
+            | Operator::Delegate { .. }
+            | Operator::Rethrow { .. }
             | Operator::Call { .. }
             | Operator::CallIndirect { .. }
             | Operator::CallRef { .. }

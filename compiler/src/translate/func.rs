@@ -6,6 +6,7 @@ use super::dispatch;
 use super::env::Env;
 use super::exception::{Exceptions, is_exception};
 use super::fuel::{Runs, ends_run};
+use super::legacy::Tries;
 use super::signature::{clif_type, wasm_signature};
 use super::trap::TrapSites;
 use crate::error::CompileError;
@@ -171,6 +172,10 @@ impl<'a> FuncTranslator<'a> {
             self.charge_next_run();
         }
         self.count_entry();
+        let has_try = |index| self.env.module.functions[index].has_legacy_try;
+        if self.index.is_some_and(has_try) {
+            self.exceptions.legacy = Tries::of(body)?;
+        }
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
             self.offset = reader.original_position();
