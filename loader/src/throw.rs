@@ -272,7 +272,7 @@ impl<'a> Thrower<'a> {
             // SAFETY: as above.
             unsafe { words(base - size as usize, base) }
         });
-        let tables = core.tables.iter().filter(|table| !table.in_data);
+        let tables = core.tables.iter();
         let tables = tables.filter(|table| table.declared.element.is_exn());
         let tables = tables.flat_map(|table| {
             let def = table.def();
