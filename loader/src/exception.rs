@@ -324,9 +324,14 @@ impl Exceptions {
         self.passing.as_ptr().expose_provenance() as u64
     }
 
-    /// Whether it is time to look which exceptions are still referred to.
-    pub(crate) fn wants_look(&self) -> bool {
-        self.count >= self.next_look.max(FIRST_LOOK) || self.cells >= MAX_CELLS
+    /// Whether an exception of so many values can be kept before it is looked which are still
+    /// referred to.
+    pub(crate) fn has_room(&self, values: usize) -> bool {
+        self.count < self.next_look.max(FIRST_LOOK) && self.fits(values)
+    }
+
+    fn fits(&self, values: usize) -> bool {
+        self.count < MAX_EXCEPTIONS && self.cells + values < MAX_CELLS
     }
 
     /// Keeps an exception: the address of its record. `None` where there are too many.
@@ -336,10 +341,10 @@ impl Exceptions {
         ty: FuncType,
         values: impl ExactSizeIterator<Item = Cell>,
     ) -> Option<u64> {
-        let cells = values.len() + 1;
-        if self.count >= MAX_EXCEPTIONS || self.cells + cells > MAX_CELLS {
+        if !self.fits(values.len()) {
             return None;
         }
+        let cells = values.len() + 1;
         let index = match self.free.pop() {
             Some(index) => index as usize,
             None => {

@@ -240,9 +240,9 @@ impl<'a> Thrower<'a> {
             let record = core.rare_mut().exceptions.pass(values);
             return self.go_on(found, record);
         }
-        // What is thrown may refer to others: it is looked at like the guest's own words.
         let values: Vec<Cell> = values.collect();
-        if core.rare_mut().exceptions.wants_look() {
+        if !core.rare_mut().exceptions.has_room(values.len()) {
+            // What is thrown may refer to others: it is looked at like the guest's own words.
             let more = values.iter().map(|cell| cell.0[0]);
             self.look(core, more);
         }

@@ -369,6 +369,8 @@ fn trap_code(error: &Error) -> Result<TrapCode, String> {
             TrapCode::UndefinedElement => TrapCode::TableOutOfBounds,
             code => code,
         }),
+        // The interpreter has none: they only need to be told from traps.
+        Error::Exception(_) => Ok(TrapCode::ExceptionsExhausted),
         error => Err(format!("we failed: {error}")),
     }
 }

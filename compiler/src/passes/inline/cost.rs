@@ -17,6 +17,8 @@ pub(super) struct Size {
     pub(super) has_table: bool,
     /// Whether it has a loop.
     pub(super) has_loop: bool,
+    /// Whether it catches exceptions of what it calls.
+    pub(super) catches: bool,
 }
 
 impl Size {
@@ -31,6 +33,7 @@ impl Size {
             for inst in function.layout.block_insts(block) {
                 let opcode = function.dfg.insts[inst].opcode();
                 size.has_table |= opcode == Opcode::BrTable;
+                size.catches |= matches!(opcode, Opcode::TryCall | Opcode::TryCallIndirect);
                 size.has_loop |= successors(function, inst).any(|next| seen.contains(next));
                 if is_cold {
                     size.cold += 1;
