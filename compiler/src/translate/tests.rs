@@ -276,7 +276,7 @@ fn functions_with_too_many_values_are_refused() {
 }
 
 /// The proposals whose operators are translated, as the parser names them.
-const SUPPORTED: [&str; 10] = [
+const SUPPORTED: [&str; 12] = [
     "mvp",
     "sign_extension",
     "saturating_float_to_int",
@@ -287,6 +287,8 @@ const SUPPORTED: [&str; 10] = [
     "relaxed_simd",
     "function_references",
     "wide_arithmetic",
+    "exceptions",
+    "legacy_exceptions",
 ];
 
 /// Every operator is in a table if its proposal is supported, and in none if it is not.
