@@ -23,6 +23,7 @@ macro_rules! handles {
             }
 
             /// The loader's handle.
+            #[allow(dead_code, reason = "references may be null")]
             pub(crate) fn get(self) -> Result<loader::$loader> {
                 self.find().ok_or_else(|| misuse(concat!($what, " is zero: it was never set")))
             }
