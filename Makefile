@@ -4,7 +4,7 @@ CARGO ?= cargo
 PRECAST = target/debug/precast
 OUT = target/example
 
-.PHONY: help run test check spec bench doc ci fuzz bless real figures versus bench-code edge-test dist capi small keep-abi
+.PHONY: help run test check spec spec-targets bench doc ci fuzz bless real figures versus bench-code edge-test dist capi small keep-abi
 
 help:
 	@echo 'make run    compile the example to a shared object and run it in a sandbox'
@@ -12,6 +12,7 @@ help:
 	@echo 'make edge-test  the test of examples/edge-server'
 	@echo 'make check  formatting, lints, documentation'
 	@echo 'make spec   the WebAssembly specification suite; SPEC="filter --cpu baseline" chooses'
+	@echo 'make spec-targets  the same for every target whose objects can run here, with the counts of each'
 	@echo 'make bench  the benchmarks of calls, traps, opening, WASI and pools'
 	@echo 'make figures  Precast beside Wasmtime in one process: a table, and target/figures.json'
 	@echo 'make dist   the command as one static file that starts quickest: target/precast'
@@ -51,6 +52,15 @@ check:
 
 spec:
 	$(CARGO) test --quiet --test spec -- $(SPEC)
+
+# One line per target. Objects for macOS are mapped and run by the loader for Linux.
+SPEC_TARGETS = x86_64-linux x86_64-macos
+.PHONY: $(SPEC_TARGETS:%=spec-%)
+spec-targets: $(SPEC_TARGETS:%=spec-%)
+spec-x86_64-linux spec-x86_64-macos: spec-%:
+	@$(CARGO) test --quiet --test spec --no-run
+	@printf '%s: ' $*
+	@$(CARGO) test --quiet --test spec -- --target $*
 
 bench:
 	$(CARGO) bench -p precast-benches

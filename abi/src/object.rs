@@ -1,8 +1,9 @@
 //! The metadata of an object, read in place.
 //!
 //! A metadata section starts with an [`ObjectHeader`]. Everything in it refers to the rest by
-//! [`Span`]s relative to the header. In an ELF file the program header of type
-//! [`PT_PRECAST`] gives the section's place. All integers are little-endian.
+//! [`Span`]s relative to the header. In an ELF file the program header of type [`PT_PRECAST`] gives
+//! the section's place, in a Mach-O file the section [`MACHO_METADATA`] of the segment
+//! [`MACHO_SEGMENT`]. All integers are little-endian.
 //!
 //! Every record is plain data with no padding and no invalid bit pattern, so that it may be
 //! looked at before it is believed.
@@ -16,6 +17,12 @@ pub const MAGIC: [u8; 8] = *b"PRECAST\0";
 /// Type of the ELF program header that spans the metadata section ("PC" in the range that the
 /// ELF specification leaves to the operating system).
 pub const PT_PRECAST: u32 = 0x6000_5043;
+
+/// Name of the Mach-O segment that holds the metadata section.
+pub const MACHO_SEGMENT: &str = "__PRECAST_DATA";
+
+/// Name of the section in [`MACHO_SEGMENT`] that is the metadata section.
+pub const MACHO_METADATA: &str = "__metadata";
 
 /// Bytes of metadata: `offset` from the start of the header.
 #[repr(C)]
@@ -41,7 +48,7 @@ pub struct Segment {
 
 /// Instruction set of an object.
 #[repr(u16)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arch {
     /// x86-64.
     X86_64 = 1,
@@ -175,6 +182,9 @@ impl ObjectHeader {
     pub const LEAST_SIZE: usize = 400;
     /// The code counts what it executes, see [`crate::instance::InstanceHeader::fuel`].
     pub const FUEL: u32 = 1;
+    /// In [`ObjectHeader::flags`]: indirect branches of other code into this, and of this code,
+    /// arrive at landing pads (AArch64's `bti`).
+    pub const LANDING_PADS: u32 = 2;
 }
 
 /// Layout of the instance data: distances below the instance base.
@@ -308,7 +318,7 @@ pub struct MemoryRecord {
     /// Binary logarithm of the page size: 16, or 0 for byte-sized pages.
     pub page_size_log2: u32,
     /// Distance of its [`crate::instance::MemoryDef`], or of the address of it (8 bytes) for
-    /// imports.
+    /// imports and for shared memories.
     pub def: u32,
     /// Zero.
     pub reserved: u32,
@@ -328,7 +338,7 @@ impl MemoryRecord {
     pub const HAS_MAX: u32 = 1;
     /// Addresses are 64 bits wide.
     pub const INDEX64: u32 = 2;
-    /// Shared between threads.
+    /// Shared between threads. `max` counts too, and neither reservation nor capacity is there.
     pub const SHARED: u32 = 4;
 }
 

@@ -32,16 +32,25 @@ pub enum RuntimeFn {
     TableInit = 8,
     /// `(base, element_segment)`.
     ElemDrop = 9,
+    /// `(base, memory, index, offset, expected, timeout) -> outcome`, on 4 bytes: since version 1.2.
+    /// Address and alignment are checked; an unshared memory traps. `timeout` is in nanoseconds,
+    /// signed, without end where negative; `outcome` 0 woken, 1 not equal, 2 timed out.
+    AtomicWait32 = 10,
+    /// The same on 8 bytes.
+    AtomicWait64 = 11,
+    /// `(base, memory, index, offset, count) -> woken`: since version 1.2. Wakes up to `count`
+    /// waiters, the longest waiting first.
+    AtomicNotify = 12,
     /// `(base, tag, values) -> !`: throws an exception whose values lie in cells of
     /// [`crate::VALUE_SIZE`] bytes from `values` on. It goes on at a handler, or leaves the guest.
-    Throw = 10,
+    Throw = 13,
     /// `(base, exnref) -> !`: the same with an exception that was caught. Traps if it is null.
-    ThrowRef = 11,
+    ThrowRef = 14,
 }
 
 impl RuntimeFn {
     /// How many there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 15;
 
     /// Byte offset of this function in the table.
     pub const fn offset(self) -> i32 {

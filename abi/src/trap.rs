@@ -33,13 +33,15 @@ pub enum TrapCode {
     Interrupted = 13,
     /// The fuel that the guest was given is used up.
     OutOfFuel = 14,
+    /// `memory.atomic.wait` on a memory that is not shared.
+    ExpectedSharedMemory = 15,
     /// More exceptions can be referred to than there may be.
-    ExceptionsExhausted = 15,
+    ExceptionsExhausted = 16,
 }
 
 impl TrapCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [TrapCode; 15] = [
+    pub const ALL: [TrapCode; 16] = [
         TrapCode::StackOverflow,
         TrapCode::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds,
@@ -54,6 +56,7 @@ impl TrapCode {
         TrapCode::UnalignedAtomic,
         TrapCode::Interrupted,
         TrapCode::OutOfFuel,
+        TrapCode::ExpectedSharedMemory,
         TrapCode::ExceptionsExhausted,
     ];
 
@@ -82,6 +85,7 @@ impl TrapCode {
             TrapCode::UnalignedAtomic => "unaligned atomic",
             TrapCode::Interrupted => "interrupted",
             TrapCode::OutOfFuel => "out of fuel",
+            TrapCode::ExpectedSharedMemory => "expected shared memory",
             TrapCode::ExceptionsExhausted => "exceptions exhausted",
         }
     }

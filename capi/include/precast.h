@@ -111,7 +111,8 @@ typedef enum precast_trap_code {
     PRECAST_TRAP_UNALIGNED_ATOMIC = 12,
     PRECAST_TRAP_INTERRUPTED = 13, /* see precast_error_get_interruption */
     PRECAST_TRAP_OUT_OF_FUEL = 14,
-    PRECAST_TRAP_EXCEPTIONS_EXHAUSTED = 15
+    PRECAST_TRAP_EXPECTED_SHARED_MEMORY = 15,
+    PRECAST_TRAP_EXCEPTIONS_EXHAUSTED = 16
 } precast_trap_code;
 
 /* What interrupted a guest. Later versions may add some. */

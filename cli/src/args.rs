@@ -77,6 +77,13 @@ pub(crate) enum Command {
     /// Show what an object contains and needs.
     #[cfg(feature = "inspect")]
     Inspect(InspectArgs),
+    /// List the targets, and the levels and features of their CPUs.
+    #[cfg(feature = "compile")]
+    #[command(after_help = "\
+Examples:
+  precast targets
+  precast compile --target aarch64-linux --cpu armv8.1-a app.wasm")]
+    Targets,
     /// Print the completion script for a shell.
     #[cfg(feature = "compile")]
     #[command(after_help = "\
@@ -97,6 +104,7 @@ Examples:
   precast compile app.wat -o build/app.so      the text format, and another place
   precast compile --cpu native app.wasm        for this machine's CPU only
   precast compile --cpu baseline,+sse4.1 app.wasm
+  precast compile --target aarch64-linux app.wasm      for another machine
   precast compile --memory-reservation 16M app.wasm    for thousands of instances
   precast compile --emit asm app.wasm -o -     see the code that comes out
   precast compile --instrument app.wasm        code that counts, for a profile, and
@@ -120,13 +128,13 @@ pub(crate) struct CompileArgs {
     /// name, here, with the ending of what is emitted].
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
-    /// Compile for this target [default: this machine's].
+    /// Compile for this target, one that `precast targets` lists [default: this machine's].
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
-    /// What the CPU must have: baseline, x86-64-v2, x86-64-v3, x86-64-v4, native, and
-    /// +feature or -feature, separated by commas.
-    #[arg(long, default_value = "x86-64-v3", value_name = "CPU")]
-    pub(crate) cpu: String,
+    /// What the CPU must have: a level that `precast targets` lists or native, and +feature or
+    /// -feature, separated by commas [default: x86-64-v3, and baseline of other targets].
+    #[arg(long, value_name = "CPU")]
+    pub(crate) cpu: Option<String>,
     /// What to optimise for.
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) opt: Opt,
@@ -236,6 +244,9 @@ pub(crate) struct RunArgs {
     /// The most linear memory the guest may have: 65536, 512K, 64M, 2G.
     #[cfg_attr(feature = "compile", arg(long, value_name = "SIZE", value_parser = units::parse_size))]
     pub(crate) max_memory: Option<u64>,
+    /// The most threads the guest may have at once, the first one included [default: 16].
+    #[cfg_attr(feature = "compile", arg(long, value_name = "N"))]
+    pub(crate) max_threads: Option<usize>,
     /// Write what an instrumented object counts to this file, or add it to what is there.
     #[cfg_attr(feature = "compile", arg(long, value_name = "FILE"))]
     pub(crate) profile: Option<PathBuf>,
@@ -266,6 +277,7 @@ impl RunArgs {
             invoke: None,
             timeout: None,
             max_memory: None,
+            max_threads: None,
             profile: None,
             trusted_key: Vec::new(),
             file,
@@ -303,8 +315,8 @@ pub(crate) struct BundleArgs {
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
     /// What the CPU must have, as for `precast compile`.
-    #[arg(long, default_value = "x86-64-v3", value_name = "CPU")]
-    pub(crate) cpu: String,
+    #[arg(long, value_name = "CPU")]
+    pub(crate) cpu: Option<String>,
     /// Give the guest a directory, as `precast run` does. HOST counts from where the program is
     /// run.
     #[arg(long, value_name = "HOST[::GUEST][:ro]", value_parser = units::said::<units::DirArg>)]

@@ -42,7 +42,7 @@ pub(crate) fn bundle(args: &BundleArgs) -> Result<(), Failure> {
 }
 
 fn compiled(args: &BundleArgs, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    let options = compile::bundle_options(&args.cpu, args.target.as_deref())?;
+    let options = compile::bundle_options(args.cpu.as_deref(), args.target.as_deref())?;
     let wasm = input::to_wasm(&args.input, bytes)?;
     let compiled = compile::compile_bytes(&wasm, &options, args.quiet);
     let compiled = compiled.map_err(|error| Failure::at(&args.input, error))?;

@@ -248,28 +248,36 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
         jobs: args.jobs,
         ..Options::default()
     };
-    if let Some(target) = &args.target {
-        options.target = Target::parse(target).map_err(|error| Failure::new("--target", error))?;
-    }
+    (options.target, options.cpu) = machine(args.target.as_deref(), args.cpu.as_deref())?;
     for name in &args.without {
         let pass = Pass::parse(name).map_err(|error| Failure::new("--without", error))?;
         options.passes = options.passes.without(pass);
     }
-    options.cpu = Cpu::parse(&args.cpu).map_err(|error| Failure::new("--cpu", error))?;
     Ok(options)
 }
 
-/// How a module is compiled that goes into a bundle.
-pub(crate) fn bundle_options(cpu: &str, target: Option<&str>) -> Result<Options, Failure> {
-    let mut options = Options {
-        opt: OptLevel::Speed,
-        cpu: Cpu::parse(cpu).map_err(|error| Failure::new("--cpu", error))?,
-        ..Options::default()
+/// The machine that these options name.
+fn machine(target: Option<&str>, cpu: Option<&str>) -> Result<(Target, Cpu), Failure> {
+    let target = match target {
+        Some(name) => Target::parse(name).map_err(|error| Failure::new("--target", error))?,
+        None => Target::host(),
     };
-    if let Some(target) = target {
-        options.target = Target::parse(target).map_err(|error| Failure::new("--target", error))?;
-    }
-    Ok(options)
+    let cpu = match cpu {
+        Some(list) => Cpu::parse_for(target, list).map_err(|error| Failure::new("--cpu", error))?,
+        None => Cpu::default_for(target),
+    };
+    Ok((target, cpu))
+}
+
+/// How a module is compiled that goes into a bundle.
+pub(crate) fn bundle_options(cpu: Option<&str>, target: Option<&str>) -> Result<Options, Failure> {
+    let (target, cpu) = machine(target, cpu)?;
+    Ok(Options {
+        opt: OptLevel::Speed,
+        target,
+        cpu,
+        ..Options::default()
+    })
 }
 
 /// The profiles of these files, all together.

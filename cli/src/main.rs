@@ -21,6 +21,8 @@ mod report;
 mod run;
 #[cfg(feature = "compile")]
 mod sign;
+#[cfg(feature = "compile")]
+mod targets;
 mod trust;
 mod units;
 #[cfg(feature = "verify")]
@@ -107,6 +109,8 @@ fn execute(command: Command) -> ExitCode {
         Command::Verify(args) => trust::verify(&args).map(|()| 0),
         #[cfg(feature = "inspect")]
         Command::Inspect(args) => inspect::inspect(&args).map(|()| 0),
+        #[cfg(feature = "compile")]
+        Command::Targets => targets::targets().map(|()| 0),
         #[cfg(feature = "compile")]
         Command::Completions { shell } => completions(shell).map(|()| 0),
     };

@@ -25,10 +25,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<i32, Failure> {
 
 /// Runs a module; the guest's exit code.
 pub(crate) fn run_module(args: &RunArgs, module: Module) -> Result<i32, Failure> {
-    let mut store = Store::with_limits(world::new(args)?, limits(args));
     // One too far away to be told as a moment is as good as none.
     let deadline = |timeout| Instant::now().checked_add(timeout);
-    store.set_deadline(args.timeout.and_then(deadline));
+    let deadline = args.timeout.and_then(deadline);
+    if world::is_threaded(&module) && args.invoke.is_none() {
+        let outcome = world::run_threads(args, &module, limits(args), deadline)?;
+        return conclude(args, outcome.map_err(End::Guest));
+    }
+    let mut store = Store::with_limits(world::new(args)?, limits(args));
+    store.set_deadline(deadline);
     let outcome = run_in(&mut store, &module, args);
     // The process ends: the system takes all of it back at once.
     std::mem::forget((store, module));

@@ -78,6 +78,11 @@ fn run(words: &mut Words<impl Iterator<Item = OsString>>) -> Result<RunArgs, End
                 "--max-memory" => {
                     args.max_memory = Some(words.parsed(&name, value, units::parse_size)?);
                 }
+                "--max-threads" => {
+                    let count =
+                        |text: &str| text.parse::<usize>().map_err(|error| error.to_string());
+                    args.max_threads = Some(words.parsed(&name, value, count)?);
+                }
                 "--profile" => args.profile = Some(words.path(&name, value)?),
                 "--trusted-key" => args.trusted_key.push(words.path(&name, value)?),
                 _ => return unknown(&name, include_str!("../tests/cli/help-run.txt")),

@@ -299,12 +299,36 @@ fn help_has_examples_everywhere() {
         "sign",
         "verify",
         "inspect",
+        "targets",
         "completions",
     ] {
         let help = place.run(&format!("{command} --help")).ok().stdout();
         assert!(help.contains("Examples:"), "{help}");
         let name = if command.is_empty() { "help" } else { command };
         expect_snapshot(&format!("help-{name}").replace("help-help", "help"), &help);
+    }
+}
+
+#[test]
+fn every_target_that_is_listed_is_one() {
+    let place = Place::new();
+    let listed = place.run("targets").ok().stdout();
+    let names: Vec<_> = listed
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(names.contains(&"aarch64-linux"), "{listed}");
+    place.write("hi.wat", HI);
+    for name in names {
+        place
+            .run(&format!("compile hi.wat --target {name} -o {name}.so"))
+            .ok();
+        let inspected = place.run(&format!("inspect {name}.so")).ok().stdout();
+        assert!(
+            inspected.contains(&format!("target        {name}\n")),
+            "{inspected}"
+        );
     }
 }
 

@@ -112,12 +112,13 @@ fn describe(module: &ModuleInfo<'_>, entity: Entity, name: &str) -> String {
 fn describe_memory(memory: &Memory) -> String {
     let page = 1u64 << memory.page_size_log2;
     let width = if memory.index64 { "64-bit " } else { "" };
+    let shared = if memory.shared { "shared " } else { "" };
     let most = match memory.max {
         Some(max) => format!("at most {max}"),
         None => "no limit of its own".to_owned(),
     };
     format!(
-        "{width}memory of {} pages of {page} bytes at first, {most}",
+        "{shared}{width}memory of {} pages of {page} bytes at first, {most}",
         memory.min
     )
 }

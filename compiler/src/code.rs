@@ -3,8 +3,10 @@
 use crate::error::CompileError;
 use crate::exception_sites::{self, ExceptionSite};
 use crate::helpers::Helper;
+use crate::isa;
 use crate::passes::Positions;
 use crate::placement::{self, Phases};
+use crate::reloc::{Field, Reloc, Target};
 use crate::translate::Namespace;
 use crate::trap;
 use crate::unwind::FrameCode;
@@ -13,6 +15,7 @@ use cranelift_codegen::ir::{self, ExternalName, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CompiledCode, FinalizedMachReloc, FinalizedRelocTarget, MachTrap};
 use precast_abi::addrmap;
+use precast_abi::object::Arch;
 use precast_abi::trap::TrapCode;
 
 /// The machine code of one function.
@@ -37,26 +40,6 @@ pub(crate) struct Code {
     pub(crate) exception_sites: Box<[ExceptionSite]>,
 }
 
-/// Four bytes that hold the distance from themselves to a symbol, plus an addend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reloc {
-    /// Code offset of the field.
-    pub(crate) offset: u32,
-    /// To what.
-    pub(crate) target: Target,
-    /// Added to the distance.
-    pub(crate) addend: i32,
-}
-
-/// What a relocation refers to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// A symbol in one of the namespaces of [`Namespace`].
-    Symbol(UserExternalName),
-    /// A place in the function itself.
-    Local(u32),
-}
-
 /// The source location of `init` and stubs: from nowhere in the module.
 const NOWHERE: u32 = u32::MAX;
 
@@ -72,15 +55,16 @@ impl Code {
         let relocs = buffer.relocs();
         let relocs: Box<[Reloc]> = relocs
             .iter()
-            .map(|reloc| Reloc::new(func, reloc))
+            .map(|reloc| Reloc::new(func, reloc, relocs))
             .collect::<Result<_, _>>()?;
         let dead_ends = dead_ends(&relocs);
         let live = |trap: &&MachTrap| dead_ends.binary_search(&trap.offset).is_err();
         let traps = buffer.traps();
-        let frame = FrameCode::encode(isa, &buffer.unwind_info)
+        let arch = isa::arch(isa);
+        let frame = FrameCode::encode(arch, isa, &buffer.unwind_info)
             .ok_or_else(|| internal("unwind information of an unknown kind"))?;
         Ok(Code {
-            bytes: buffer.data().into(),
+            bytes: with_landing_pad(arch, buffer.data()),
             align: buffer.alignment,
             phases: placement::phases(
                 &compiled.bb_starts,
@@ -112,10 +96,30 @@ impl Code {
 }
 
 impl Reloc {
-    fn new(func: &ir::Function, reloc: &FinalizedMachReloc) -> Result<Reloc, CompileError> {
-        if !matches!(reloc.kind, RelocKind::X86PCRel4 | RelocKind::X86CallPCRel4) {
-            return Err(internal(&format!("relocation {}", reloc.kind)));
+    /// `all` are the relocations of the function, in the order of their places.
+    fn new(
+        func: &ir::Function,
+        reloc: &FinalizedMachReloc,
+        all: &[FinalizedMachReloc],
+    ) -> Result<Reloc, CompileError> {
+        let unknown = || internal(&format!("relocation {}", reloc.kind));
+        if reloc.kind == RelocKind::RiscvPCRelLo12I {
+            // It names the instruction that has the upper part, and that names the target.
+            let FinalizedRelocTarget::Func(upper) = reloc.target else {
+                return Err(unknown());
+            };
+            let of_upper = |other: &&FinalizedMachReloc| {
+                other.offset == upper && other.kind == RelocKind::RiscvPCRelHi20
+            };
+            let upper_part = all.iter().find(of_upper).ok_or_else(unknown)?;
+            let back = reloc.offset.checked_sub(upper).ok_or_else(unknown)?;
+            return Ok(Reloc {
+                offset: reloc.offset,
+                field: Field::Low12 { back },
+                ..Reloc::new(func, upper_part, all)?
+            });
         }
+        let field = Field::new(reloc.kind).ok_or_else(unknown)?;
         let target = match &reloc.target {
             FinalizedRelocTarget::ExternalName(ExternalName::User(name)) => {
                 Target::Symbol(func.params.user_named_funcs()[*name].clone())
@@ -132,10 +136,25 @@ impl Reloc {
         };
         Ok(Reloc {
             offset: reloc.offset,
+            field,
             target,
             addend: i32::try_from(reloc.addend).map_err(|_| internal("a far relocation"))?,
         })
     }
+}
+
+/// The bytes of a function whose first instruction takes whoever comes by an indirect branch.
+///
+/// On AArch64 what Cranelift puts there, `bti c`, takes calls. Tail calls through a register are
+/// jumps, though: `bti jc` takes both.
+fn with_landing_pad(arch: Arch, bytes: &[u8]) -> Box<[u8]> {
+    const BTI_C: [u8; 4] = 0xd503_245f_u32.to_le_bytes();
+    const BTI_JC: [u8; 4] = 0xd503_24df_u32.to_le_bytes();
+    let mut bytes: Box<[u8]> = bytes.into();
+    if arch == Arch::Aarch64 && bytes.starts_with(&BTI_C) {
+        bytes[..4].copy_from_slice(&BTI_JC);
+    }
+    bytes
 }
 
 /// Code offsets just behind calls that do not return: the traps there never execute.
@@ -147,7 +166,7 @@ fn dead_ends(relocs: &[Reloc]) -> Vec<u32> {
     let mut ends: Vec<u32> = relocs
         .iter()
         .filter(is_trap_stub)
-        .map(|reloc| reloc.offset + 4)
+        .map(|reloc| reloc.offset + reloc.field.call_len())
         .collect();
     ends.sort_unstable();
     ends

@@ -3,10 +3,12 @@
 use crate::cpu::Cpu;
 use crate::error::CompileError;
 use crate::options::{OptLevel, Options};
-use cranelift_codegen::isa::{self, OwnedTargetIsa};
+use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable, SetError};
-use precast_abi::cpu::X86;
+use precast_abi::cpu::{Arm, Riscv, X86};
 use precast_abi::instance::STACK_GUARD;
+use precast_abi::object::Arch;
+use target_lexicon::Architecture;
 
 /// The code generator for these options.
 pub(crate) fn build(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
@@ -23,9 +25,14 @@ pub(crate) fn build_lowering(options: &Options) -> Result<OwnedTargetIsa, Compil
 }
 
 fn with_flags(options: &Options, flags: settings::Builder) -> Result<OwnedTargetIsa, CompileError> {
+    if !options.cpu.suits(options.target) {
+        return Err(CompileError::Options {
+            message: format!("the CPU is none of {}", options.target),
+        });
+    }
     let flags = settings::Flags::new(flags);
     let mut builder = isa::lookup(options.target.triple()).map_err(internal)?;
-    for setting in x86_settings(options.cpu) {
+    for setting in arch_settings(options.target.arch(), options.cpu) {
         builder.enable(setting).map_err(internal)?;
     }
     builder.finish(flags).map_err(internal)
@@ -65,31 +72,74 @@ fn bool_name(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
 
-/// Cranelift's names of a CPU's features.
-fn x86_settings(cpu: Cpu) -> impl Iterator<Item = &'static str> {
-    const NAMES: [(X86, &str); 17] = [
-        (X86::Sse3, "has_sse3"),
-        (X86::Ssse3, "has_ssse3"),
-        (X86::Sse41, "has_sse41"),
-        (X86::Sse42, "has_sse42"),
-        (X86::Popcnt, "has_popcnt"),
-        (X86::Cmpxchg16b, "has_cmpxchg16b"),
-        (X86::Avx, "has_avx"),
-        (X86::Avx2, "has_avx2"),
-        (X86::Fma, "has_fma"),
-        (X86::Bmi1, "has_bmi1"),
-        (X86::Bmi2, "has_bmi2"),
-        (X86::Lzcnt, "has_lzcnt"),
-        (X86::Avx512f, "has_avx512f"),
-        (X86::Avx512dq, "has_avx512dq"),
-        (X86::Avx512vl, "has_avx512vl"),
-        (X86::Avx512vbmi, "has_avx512vbmi"),
-        (X86::Avx512bitalg, "has_avx512bitalg"),
-    ];
-    NAMES
-        .into_iter()
-        .filter(move |(feature, _)| cpu.has(*feature))
-        .map(|(_, name)| name)
+/// The instruction set of a code generator.
+pub(crate) fn arch(isa: &dyn TargetIsa) -> Arch {
+    match isa.triple().architecture {
+        Architecture::Aarch64(_) => Arch::Aarch64,
+        Architecture::Riscv64(_) => Arch::Riscv64,
+        // There is no other.
+        _ => Arch::X86_64,
+    }
+}
+
+/// Whether a code generator has vector registers.
+pub(crate) fn has_vectors(isa: &dyn TargetIsa) -> bool {
+    let mut flags = isa.isa_flags().into_iter();
+    arch(isa) != Arch::Riscv64
+        || flags.any(|flag| flag.name == "has_v" && flag.as_bool() == Some(true))
+}
+
+/// Cranelift's names of a CPU's features, in the order of the ABI's.
+const X86_64: [&str; X86::ALL.len()] = [
+    "has_sse3",
+    "has_ssse3",
+    "has_sse41",
+    "has_sse42",
+    "has_popcnt",
+    "has_cmpxchg16b",
+    "has_avx",
+    "has_avx2",
+    "has_fma",
+    "has_bmi1",
+    "has_bmi2",
+    "has_lzcnt",
+    "has_avx512f",
+    "has_avx512dq",
+    "has_avx512vl",
+    "has_avx512vbmi",
+    "has_avx512bitalg",
+];
+const AARCH64: [&str; Arm::ALL.len()] = ["has_lse", "has_fp16", "has_dotprod", "has_i8mm"];
+const RISCV64: [&str; Riscv::ALL.len()] = [
+    "has_v",
+    "has_zba",
+    "has_zbb",
+    "has_zbc",
+    "has_zbs",
+    "has_zbkb",
+    "has_zicond",
+    "has_zfa",
+    "has_zfhmin",
+    "has_zfh",
+    "has_zcb",
+    "has_zvbb",
+];
+
+/// What is switched on in the code generator of an architecture: what every CPU has or ignores, and
+/// the CPU's features.
+fn arch_settings(arch: Arch, cpu: Cpu) -> impl Iterator<Item = &'static str> {
+    let (names, always): (&[_], &[_]) = match arch {
+        Arch::X86_64 => (&X86_64, &[]),
+        // Landing pads for indirect branches: instructions that older CPUs take for no-ops.
+        Arch::Aarch64 => (&AARCH64, &["use_bti"]),
+        Arch::Riscv64 => (&RISCV64, &["has_zca", "has_zcd"]),
+    };
+    let has = move |(number, _): &(usize, _)| cpu.features() >> number & 1 == 1;
+    let names = names.iter().enumerate().filter(has).map(|(_, name)| *name);
+    // A vector register of the V extension has 128 bits at the least.
+    let vectors = arch == Arch::Riscv64 && cpu.features() & Riscv::V.bit() != 0;
+    let vectors = vectors.then_some("has_zvl128b");
+    always.iter().copied().chain(names).chain(vectors)
 }
 
 fn internal(error: impl std::fmt::Display) -> CompileError {
@@ -101,18 +151,43 @@ fn internal(error: impl std::fmt::Display) -> CompileError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Target;
 
     #[test]
     fn every_level_of_cpu_and_optimisation_has_a_code_generator() {
-        for (_, cpu) in Cpu::LEVELS {
-            for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
-                let options = Options {
-                    cpu,
-                    opt,
-                    ..Options::default()
-                };
-                assert!(build(&options).is_ok());
+        for (target, _) in Target::ALL {
+            for (_, cpu) in Cpu::levels(target) {
+                for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
+                    let options = Options {
+                        cpu: *cpu,
+                        opt,
+                        ..Options::for_target(target)
+                    };
+                    assert!(build(&options).is_ok());
+                }
             }
         }
+    }
+
+    #[test]
+    fn each_feature_has_its_setting() {
+        for (target, _) in Target::ALL {
+            for (_, name) in precast_abi::cpu::features(target.arch()) {
+                let cpu = Cpu::parse_for(target, &format!("baseline,+{name}")).unwrap();
+                let setting = format!("has_{}", name.replace('.', ""));
+                let mut settings = arch_settings(target.arch(), cpu);
+                assert!(settings.any(|known| known == setting), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cpu_of_another_architecture_is_refused() {
+        let options = Options {
+            target: Target::AARCH64_LINUX,
+            cpu: Cpu::X86_64_V2,
+            ..Options::default()
+        };
+        assert!(matches!(build(&options), Err(CompileError::Options { .. })));
     }
 }

@@ -178,7 +178,8 @@ impl Layout {
         for index in (0..module.imported.globals).map(GlobalIndex::from_u32) {
             self.globals.set(index, cursor.take(8, 8)?);
         }
-        for index in (0..module.imported.memories).map(MemoryIndex::from_u32) {
+        let elsewhere = module.memories.iter().filter(|(_, m)| m.is_elsewhere());
+        for (index, _) in elsewhere {
             self.memories.set(index, cursor.take(8, 8)?);
         }
         for index in (0..module.imported.tables).map(TableIndex::from_u32) {
@@ -192,8 +193,8 @@ impl Layout {
         module: &ModuleInfo<'_>,
         cursor: &mut Cursor,
     ) -> Result<(), CompileError> {
-        let own = |index: MemoryIndex| index.as_u32() >= module.imported.memories;
-        for index in module.memories.keys().filter(|index| own(*index)) {
+        let own = module.memories.iter().filter(|(_, m)| !m.is_elsewhere());
+        for (index, _) in own {
             let distance = match index.as_u32() {
                 0 => InstanceHeader::MEMORY0,
                 _ => cursor.take_record::<MemoryDef>()?,
@@ -328,12 +329,12 @@ mod tests {
             );
         }
         for (index, memory) in module.memories.iter() {
-            let in_header = index.as_u32() == 0 && !memory.imported;
+            let in_header = index.as_u32() == 0 && !memory.is_elsewhere();
             if in_header {
                 assert_eq!(layout.memories.get(index), InstanceHeader::MEMORY0);
                 continue;
             }
-            let size = if memory.imported { 8 } else { 16 };
+            let size = if memory.is_elsewhere() { 8 } else { 16 };
             add(format!("{index:?}"), layout.memories.get(index), size, 8);
         }
         for (index, table) in module.tables.iter() {
@@ -383,10 +384,11 @@ mod tests {
     fn constants(module: &ModuleInfo<'_>, layout: &Layout) -> BTreeSet<u32> {
         let functions = module.functions.keys();
         let imported = &module.imported;
+        let elsewhere = module.memories.iter().filter(|(_, m)| m.is_elsewhere());
         functions
             .flat_map(|index| [layout.import_slots.get(index), layout.func_refs.get(index)])
             .chain((0..imported.globals).map(|n| layout.globals.get(GlobalIndex::from_u32(n))))
-            .chain((0..imported.memories).map(|n| layout.memories.get(MemoryIndex::from_u32(n))))
+            .chain(elsewhere.map(|(index, _)| layout.memories.get(index)))
             .chain((0..imported.tables).map(|n| layout.tables.get(TableIndex::from_u32(n))))
             .chain((!module.types.is_empty()).then_some(layout.regions.type_ids))
             .collect()

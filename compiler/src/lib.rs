@@ -23,6 +23,7 @@ mod options;
 mod passes;
 mod placement;
 mod profile;
+mod reloc;
 mod segments;
 mod strings;
 mod stubs;
@@ -32,7 +33,7 @@ mod trap;
 mod unwind;
 
 pub use compile::Progress;
-pub use cpu::Cpu;
+pub use cpu::{Cpu, Level};
 pub use error::CompileError;
 pub use options::{Emit, OptLevel, Options, Target};
 pub use passes::{Pass, Passes};
@@ -104,7 +105,7 @@ pub fn compile_with_progress(
         ..options.clone()
     })?;
     let lowering = isa::build_lowering(options)?;
-    let mut module = pool.install(|| ModuleInfo::read(wasm))?;
+    let mut module = pool.install(|| ModuleInfo::read_for(options, wasm))?;
     if let Some(bytes) = options.memory_reservation {
         module.limit_memory(bytes)?;
     }
@@ -137,7 +138,8 @@ pub fn compile_with_progress(
         Emit::Asm => listing::asm(&env, &pool, stubs)?,
         Emit::SharedObject | Emit::Object => {
             let pieces = compile_module(&env, &pool, stubs, progress)?;
-            let text = Text::new(pieces, metadata::code_table_places(&module))?;
+            let arch = options.target.arch();
+            let text = Text::new(arch, pieces, metadata::code_table_places(&module))?;
             let image = segments::static_image(&module, options.target.page_size());
             let source = Source {
                 wasm,

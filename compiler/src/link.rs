@@ -3,23 +3,23 @@
 //! Everything in a text is relative to the program counter, so that it runs wherever it is
 //! mapped, shared by all processes that map it.
 
-use crate::code::{Code, Target};
+use crate::code::Code;
 use crate::error::CompileError;
 use crate::placement::{ALIGN, LINE};
+use crate::reloc::{self, Field, Target};
 use crate::translate::Namespace;
 use crate::unwind::Unwind;
 use cranelift_codegen::ir::UserExternalName;
 use precast_abi::NONE;
+use precast_abi::object::Arch;
 use std::collections::BTreeMap;
-
-/// Fills the gaps between functions: a breakpoint, where nothing should get to.
-const FILLER: u8 = 0xcc;
 
 /// Greatest size of the text: code reaches all of the object by 32-bit distances.
 const MAX_SIZE: u64 = (2 << 30) - (64 << 20);
 
 /// The text of an object: pieces of code, laid out.
 pub(crate) struct Text {
+    arch: Arch,
     pieces: Vec<Piece>,
     size: u32,
     /// Text offsets of the functions, by index; [`NONE`] where there is none.
@@ -52,10 +52,12 @@ impl Text {
     /// Lays out pieces in the order in which they come. `code_tables` are the distances from
     /// the first code table to each.
     pub(crate) fn new(
+        arch: Arch,
         pieces: impl IntoIterator<Item = (UserExternalName, Code)>,
         code_tables: Vec<u32>,
     ) -> Result<Text, CompileError> {
         let mut text = Text {
+            arch,
             pieces: Vec::new(),
             size: 0,
             functions: Vec::new(),
@@ -132,19 +134,20 @@ impl Text {
                 (piece.offset, size, &piece.code.frame)
             })
             .collect();
-        Unwind::new(&functions)
+        Unwind::new(self.arch, &functions)
     }
 
     /// Appends the text to `out`, made for these places.
     pub(crate) fn write(&self, out: &mut Vec<u8>, places: &Places) -> Result<(), CompileError> {
         let start = out.len();
+        let filler = reloc::filler(self.arch);
         for piece in &self.pieces {
-            out.resize(start + piece.offset as usize, FILLER);
+            out.resize(start + piece.offset as usize, filler);
             out.extend_from_slice(&piece.code.bytes);
             let bytes = &mut out[start + piece.offset as usize..];
             self.relocate(piece, bytes, places)?;
         }
-        out.resize(start + self.size as usize, FILLER);
+        out.resize(start + self.size as usize, filler);
         Ok(())
     }
 
@@ -159,22 +162,17 @@ impl Text {
                 Target::Local(offset) => places.text + u64::from(piece.offset + offset),
                 Target::Symbol(name) => self.address(name, places)?,
             };
-            let field = places.text + u64::from(piece.offset + reloc.offset);
-            let value = target
-                .wrapping_sub(field)
-                .wrapping_add_signed(i64::from(reloc.addend)) as i64;
-            let value = i32::try_from(value).map_err(|_| CompileError::TooLarge {
-                what: "two parts of the object are more than 2 GiB apart".to_owned(),
-            })?;
-            let at = reloc.offset as usize;
-            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            let target = target.wrapping_add_signed(i64::from(reloc.addend));
+            let at = places.text + u64::from(piece.offset + reloc.offset);
+            let bytes = &mut bytes[reloc.offset as usize..];
+            reloc.field.write(bytes, at, target)?;
         }
         Ok(())
     }
 
-    /// The fields that hold distances to code tables: text offset, and what is to be added to
+    /// The fields that hold distances to code tables: how, text offset, and what is to be added to
     /// the distance from the field to the first of them.
-    pub(crate) fn code_table_fields(&self) -> impl Iterator<Item = (u32, i64)> {
+    pub(crate) fn code_table_fields(&self) -> impl Iterator<Item = (Field, u32, i64)> {
         self.pieces.iter().flat_map(|piece| {
             piece.code.relocs.iter().filter_map(|reloc| {
                 let Target::Symbol(name) = &reloc.target else {
@@ -185,6 +183,7 @@ impl Text {
                 }
                 let table = *self.code_tables.get(name.index as usize)?;
                 Some((
+                    reloc.field,
                     piece.offset + reloc.offset,
                     i64::from(table) + i64::from(reloc.addend),
                 ))
@@ -211,8 +210,8 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::code::Reloc;
     use crate::placement::Phases;
+    use crate::reloc::{Field, Reloc};
     use crate::unwind::FrameCode;
 
     /// Code of some size with one field at offset 4.
@@ -223,6 +222,7 @@ mod tests {
             phases: Phases::ALL,
             relocs: [Reloc {
                 offset: 4,
+                field: Field::Bytes4,
                 target,
                 addend,
             }]
@@ -257,7 +257,7 @@ mod tests {
             (Namespace::Init.name(0), code(12, table, -4)),
             (Namespace::Init.name(1), code(12, Target::Local(8), -4)),
         ];
-        let text = Text::new(pieces, vec![0, 0x40, 0x80]).unwrap();
+        let text = Text::new(Arch::X86_64, pieces, vec![0, 0x40, 0x80]).unwrap();
         let mut bytes = vec![0xaa; 3];
         text.write(&mut bytes, &PLACES).unwrap();
         let bytes = &bytes[3..];
@@ -268,13 +268,13 @@ mod tests {
         assert_eq!(field(bytes, 32 + 4), -(32 + 8));
         assert_eq!(field(bytes, 64 + 4), 0x1040 - (0x5000 + 64 + 8));
         assert_eq!(field(bytes, 80 + 4), 0);
-        assert_eq!(bytes[20..32], [FILLER; 12]);
+        assert_eq!(bytes[20..32], [reloc::filler(Arch::X86_64); 12]);
     }
 
     #[test]
     fn a_symbol_that_nothing_defines_is_an_error() {
         let pieces = [(function(0), code(8, Target::Symbol(function(1)), -4))];
-        let text = Text::new(pieces, vec![0]).unwrap();
+        let text = Text::new(Arch::X86_64, pieces, vec![0]).unwrap();
         assert_eq!(text.offset(Namespace::Function, 1), NONE);
         let error = text.write(&mut Vec::new(), &PLACES);
         assert!(matches!(error, Err(CompileError::Internal { .. })));
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn what_is_out_of_reach_is_an_error() {
         let table = Target::Symbol(Namespace::CodeTable.name(0));
-        let text = Text::new([(function(0), code(8, table, -4))], vec![0]).unwrap();
+        let text = Text::new(Arch::X86_64, [(function(0), code(8, table, -4))], vec![0]).unwrap();
         let places = Places {
             text: 0,
             code_tables: 3 << 30,
@@ -300,15 +300,15 @@ mod tests {
             code.align = 1 << 30;
             pieces.push((function(index), code));
         }
-        let error = Text::new(pieces, vec![0]);
+        let error = Text::new(Arch::X86_64, pieces, vec![0]);
         assert!(matches!(error, Err(CompileError::TooLarge { .. })));
     }
 
     #[test]
     fn an_empty_text_can_still_be_mapped() {
-        let text = Text::new([], vec![0]).unwrap();
+        let text = Text::new(Arch::X86_64, [], vec![0]).unwrap();
         let mut bytes = Vec::new();
         text.write(&mut bytes, &PLACES).unwrap();
-        assert_eq!(bytes, [FILLER; ALIGN as usize]);
+        assert_eq!(bytes, [reloc::filler(Arch::X86_64); ALIGN as usize]);
     }
 }

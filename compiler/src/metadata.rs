@@ -243,7 +243,10 @@ impl Builder {
         header.cpu_features = source.options.cpu.features();
         header.layout = source.layout.regions;
         header.init = source.text.offset(Namespace::Init, 0);
-        header.flags = flag(source.options.fuel, ObjectHeader::FUEL);
+        // As in the note that ELF files have of it.
+        let pads = source.options.target.arch() == Arch::Aarch64;
+        header.flags =
+            flag(source.options.fuel, ObjectHeader::FUEL) | flag(pads, ObjectHeader::LANDING_PADS);
         header.counters = source.layout.counters;
         header.counter_count = source.layout.counter_count;
         let imported = source.module.imported;
@@ -255,7 +258,10 @@ impl Builder {
         header.source_hash = Sha256::digest(source.wasm).into();
         for code in TrapCode::ALL {
             let stub = source.text.offset(Namespace::TrapStub, code as u32);
-            header.trap_stubs[code as usize] = stub;
+            // Code never traps with those that have no place.
+            if let Some(place) = header.trap_stubs.get_mut(code as usize) {
+                *place = stub;
+            }
         }
     }
 
@@ -366,7 +372,8 @@ impl Builder {
                     min: memory.min,
                     max: memory.max.unwrap_or(0),
                     flags: flag(memory.max.is_some(), MemoryRecord::HAS_MAX)
-                        | flag(memory.index64, MemoryRecord::INDEX64),
+                        | flag(memory.index64, MemoryRecord::INDEX64)
+                        | flag(memory.shared, MemoryRecord::SHARED),
                     page_size_log2: memory.page_size_log2,
                     def: layout.memories.get(index),
                     reserved: 0,

@@ -243,6 +243,8 @@ pub(crate) struct Memory {
     pub(crate) index64: bool,
     /// Binary logarithm of the page size.
     pub(crate) page_size_log2: u32,
+    /// Whether threads may share it.
+    pub(crate) shared: bool,
     /// Whether it is imported.
     pub(crate) imported: bool,
     /// Whether it is exported.
@@ -264,9 +266,15 @@ pub(crate) enum Bounds {
 }
 
 impl Memory {
+    /// Whether its definition lies elsewhere: the instance data have the address of it.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.imported || self.shared
+    }
+
     /// Its length in bytes, where that can never change.
     pub(crate) fn fixed_bytes(&self) -> Option<u64> {
-        let own = !self.imported && !self.exported;
+        // A shared one the host may grow, too.
+        let own = !self.is_elsewhere() && !self.exported;
         if self.max != Some(self.min) && (!own || self.grown) {
             return None;
         }
@@ -412,7 +420,7 @@ impl<'a> ModuleInfo<'a> {
     /// are checked where guard pages would need more.
     pub(crate) fn limit_memory(&mut self, bytes: u64) -> Result<(), CompileError> {
         let index = MemoryIndex::from_u32(0);
-        let Some(memory) = self.memories.get_mut(index).filter(|m| !m.imported) else {
+        let Some(memory) = self.memories.get_mut(index).filter(|m| !m.is_elsewhere()) else {
             return Ok(());
         };
         let capacity = bytes.max(1).checked_next_multiple_of(RESERVATION_UNIT);

@@ -1,22 +1,28 @@
 //! Optimisations of our own, before Cranelift's. Each is a file, and can be turned off.
 
+mod block_order;
 mod branch_hints;
+mod byte_swaps;
 mod devirtualise;
 #[cfg(test)]
 mod golden;
 mod immediates;
 mod inline;
 mod invariants;
+mod lane_rotations;
 mod latches;
 mod late;
 mod offsets;
 mod small_bulk;
+mod small_tables;
+mod wide_indices;
 
 pub(crate) use branch_hints::BranchHints;
 pub(crate) use devirtualise::{Known, known_callee};
 pub(crate) use inline::{Inliner, Positions};
 pub(crate) use late::optimize;
 pub(crate) use small_bulk::{Chunk, chunks};
+pub(crate) use small_tables::{Run, runs};
 
 use crate::error::CompileError;
 use crate::options::OptLevel;
@@ -45,11 +51,21 @@ pub enum Pass {
     Latches,
     /// Sums and the like that an innermost loop would make anew are made before it.
     Invariants,
+    /// The blocks of a loop follow each other.
+    BlockOrder,
+    /// Branch tables with few ways are comparisons.
+    SmallTables,
+    /// Loaded indices are extended by the load, and stay so along branches.
+    WideIndices,
+    /// Bytes that are put in reverse order by rotations and masks are swapped by one instruction.
+    ByteSwaps,
+    /// Lanes that are rotated by whole bytes are shuffled.
+    LaneRotations,
 }
 
 impl Pass {
     /// Every pass, with its name.
-    pub const ALL: [(Pass, &'static str); 8] = [
+    pub const ALL: [(Pass, &'static str); 13] = [
         (Pass::BranchHints, "branch-hints"),
         (Pass::Devirtualise, "devirtualise"),
         (Pass::Inline, "inline"),
@@ -58,6 +74,11 @@ impl Pass {
         (Pass::Immediates, "immediates"),
         (Pass::Latches, "latches"),
         (Pass::Invariants, "invariants"),
+        (Pass::BlockOrder, "block-order"),
+        (Pass::SmallTables, "small-tables"),
+        (Pass::WideIndices, "wide-indices"),
+        (Pass::ByteSwaps, "byte-swaps"),
+        (Pass::LaneRotations, "lane-rotations"),
     ];
 
     /// The pass with this name.
@@ -161,5 +182,32 @@ mod tests {
     fn unknown_passes_are_refused_with_what_there_is() {
         let error = Pass::parse("branch").unwrap_err().to_string();
         assert!(error.contains("branch-hints"), "{error}");
+    }
+
+    /// Plain accesses around an atomic one stay where they are, and what is atomic is not left out.
+    #[test]
+    fn nothing_is_moved_past_an_atomic_operator() {
+        let wat = "(module (memory 1) (func (param i32) (result i32)
+            (i32.store (local.get 0) (i32.const 1))
+            (drop (i32.atomic.load (local.get 0)))
+            (i32.atomic.store (local.get 0) (i32.const 2))
+            (i32.atomic.store (local.get 0) (i32.const 3))
+            (i32.store (local.get 0) (i32.const 4))
+            (drop (i32.load (local.get 0)))
+            (atomic.fence)
+            (i32.load (local.get 0))))";
+        let with = Pass::ALL
+            .iter()
+            .fold(Passes::NONE, |all, (pass, _)| all.with(*pass));
+        for passes in [Passes::NONE, with] {
+            let text = golden::optimised_clif(wat, passes);
+            let (_, body) = text.split_once("block0").expect("a block");
+            assert_eq!(body.matches("atomic_load").count(), 1, "{body}");
+            assert_eq!(body.matches("atomic_store").count(), 2, "{body}");
+            assert_eq!(body.matches(" store").count(), 2, "{body}");
+            // The one behind the fence is not the one before.
+            let (_, behind) = body.split_once("fence").expect("a fence");
+            assert!(behind.contains("load"), "{body}");
+        }
     }
 }

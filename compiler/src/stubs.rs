@@ -2,9 +2,13 @@
 //!
 //! Only the stubs that something refers to, or that the loader may need, are made.
 
+mod bulk;
+
+pub(crate) use bulk::signature as bulk_signature;
+
 use crate::layout::Layout;
 use crate::module::{CodeTable, FuncIndex, FuncType, ModuleInfo, TypeIndex};
-use crate::translate::{Namespace, c_signature, clif_type, wasm_signature};
+use crate::translate::{Namespace, c_signature, clif_type, outward_signature, wasm_signature};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{
     self, AbiParam, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind,
@@ -14,6 +18,7 @@ use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use precast_abi::VALUE_SIZE;
 use precast_abi::instance::{HostFunc, ImportedFunc, InstanceHeader};
+use precast_abi::runtime::RuntimeFn;
 use precast_abi::trap::TrapCode;
 use std::collections::BTreeSet;
 use std::mem::offset_of;
@@ -30,6 +35,10 @@ pub(crate) enum Stub {
     Host(TypeIndex),
     /// Calls an imported function as if it were one of the module's own.
     Import(FuncIndex),
+    /// Copies within memory 0.
+    Copy,
+    /// Fills in memory 0.
+    Fill,
 }
 
 impl Stub {
@@ -40,6 +49,8 @@ impl Stub {
             Stub::Enter(ty) => Namespace::EnterStub.name(ty.as_u32()),
             Stub::Host(ty) => Namespace::HostStub.name(ty.as_u32()),
             Stub::Import(index) => Namespace::ImportThunk.name(index.as_u32()),
+            Stub::Copy => Namespace::BulkStub.name(RuntimeFn::MemoryCopy as u32),
+            Stub::Fill => Namespace::BulkStub.name(RuntimeFn::MemoryFill as u32),
         }
     }
 
@@ -53,6 +64,9 @@ impl Stub {
             n if n == Namespace::EnterStub as u32 => Some(Stub::Enter(TypeIndex::new(index))),
             n if n == Namespace::HostStub as u32 => Some(Stub::Host(TypeIndex::new(index))),
             n if n == Namespace::ImportThunk as u32 => Some(Stub::Import(FuncIndex::new(index))),
+            n if n == Namespace::BulkStub as u32 => [Stub::Copy, Stub::Fill]
+                .into_iter()
+                .find(|stub| stub.symbol() == *name),
             _ => None,
         }
     }
@@ -64,6 +78,8 @@ impl Stub {
             Stub::Enter(ty) => format!("precast.enter[{}]", ty.as_u32()),
             Stub::Host(ty) => format!("precast.host[{}]", ty.as_u32()),
             Stub::Import(index) => format!("precast.import[{}]", index.as_u32()),
+            Stub::Copy => "precast.copy".to_owned(),
+            Stub::Fill => "precast.fill".to_owned(),
         }
     }
 
@@ -87,6 +103,7 @@ impl Stub {
             Stub::Enter(_) => c_signature(c, &[types::I64; 3], &[]),
             Stub::Host(ty) => wasm_signature(&module.types[ty]),
             Stub::Import(index) => wasm_signature(module.func_type(index)),
+            Stub::Copy | Stub::Fill => bulk_signature(),
         };
         let mut builder = FunctionBuilder::new(out, context);
         let entry = builder.create_block();
@@ -96,12 +113,14 @@ impl Stub {
         let params = builder.block_params(entry).to_vec();
         match self {
             Stub::Trap(code) => emit_trap(&mut builder, c, params[0], code),
-            Stub::Enter(ty) => emit_enter(&mut builder, &module.types[ty], &params),
+            Stub::Enter(ty) => emit_enter(&mut builder, isa, &module.types[ty], &params),
             Stub::Host(ty) => emit_host(&mut builder, c, &module.types[ty], &params),
             Stub::Import(index) => {
                 let slot = layout.import_slots.offset(index);
-                emit_import(&mut builder, module.func_type(index), slot, &params);
+                emit_import(&mut builder, isa, module.func_type(index), slot, &params);
             }
+            Stub::Copy => bulk::emit(&mut builder, c, RuntimeFn::MemoryCopy, &params),
+            Stub::Fill => bulk::emit(&mut builder, c, RuntimeFn::MemoryFill, &params),
         }
         builder.finalize(isa.frontend_config());
     }
@@ -193,14 +212,19 @@ fn emit_trap(builder: &mut FunctionBuilder<'_>, c: CallConv, base: Value, code: 
 
 /// `fn(context, code, values)`: calls `code` with arguments from `values`, and leaves the
 /// results there.
-fn emit_enter(builder: &mut FunctionBuilder<'_>, ty: &FuncType, params: &[Value]) {
+fn emit_enter(
+    builder: &mut FunctionBuilder<'_>,
+    isa: &dyn TargetIsa,
+    ty: &FuncType,
+    params: &[Value],
+) {
     let (context, code, values) = (params[0], params[1], params[2]);
     let mut args = vec![context];
     for (index, ty) in ty.params.iter().enumerate() {
         let at = cell(index);
         args.push(builder.ins().load(clif_type(*ty), trusted(), values, at));
     }
-    let signature = builder.import_signature(wasm_signature(ty));
+    let signature = builder.import_signature(outward_signature(isa, ty));
     let call = builder.ins().call_indirect(signature, code, &args);
     let results = builder.inst_results(call).to_vec();
     for (index, result) in results.into_iter().enumerate() {
@@ -239,7 +263,13 @@ fn emit_host(builder: &mut FunctionBuilder<'_>, c: CallConv, ty: &FuncType, para
 }
 
 /// Goes on to what the slot of an imported function holds.
-fn emit_import(builder: &mut FunctionBuilder<'_>, ty: &FuncType, slot: i32, params: &[Value]) {
+fn emit_import(
+    builder: &mut FunctionBuilder<'_>,
+    isa: &dyn TargetIsa,
+    ty: &FuncType,
+    slot: i32,
+    params: &[Value],
+) {
     let base = params[0];
     let code_at = slot + offset_of!(ImportedFunc, code) as i32;
     let context_at = slot + offset_of!(ImportedFunc, context) as i32;
@@ -247,6 +277,6 @@ fn emit_import(builder: &mut FunctionBuilder<'_>, ty: &FuncType, slot: i32, para
     let context = builder.ins().load(types::I64, trusted(), base, context_at);
     let mut args = params.to_vec();
     args[0] = context;
-    let signature = builder.import_signature(wasm_signature(ty));
+    let signature = builder.import_signature(outward_signature(isa, ty));
     builder.ins().return_call_indirect(signature, code, &args);
 }

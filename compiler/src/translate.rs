@@ -17,6 +17,7 @@
 //! - Source locations are offsets in the module's bytes.
 
 mod address;
+mod atomic;
 mod call;
 mod control;
 mod convert;
@@ -42,7 +43,7 @@ mod trap;
 pub(crate) use env::{Env, MAX_BLOCK_PARAMS, Namespace};
 pub(crate) use func::translate_function;
 pub(crate) use init::{needs_init, translate_init};
-pub(crate) use signature::{c_signature, clif_type, wasm_signature};
+pub(crate) use signature::{c_signature, clif_type, outward_signature, wasm_signature};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -7,6 +7,7 @@
 
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::UnwindInst;
+use precast_abi::object::Arch;
 
 /// The call-frame instructions of one function, from the state at its first instruction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,12 +55,43 @@ const X86_64: Convention = Convention {
     return_address_on_stack: true,
 };
 
+const AARCH64: Convention = Convention {
+    stack_pointer: 31,
+    frame_pointer: 29,
+    return_address: 30,
+    entry_offset: 0,
+    return_address_on_stack: false,
+};
+
+const RISCV64: Convention = Convention {
+    stack_pointer: 2,
+    frame_pointer: 8,
+    return_address: 1,
+    entry_offset: 0,
+    return_address_on_stack: false,
+};
+
+impl Convention {
+    const fn of(arch: Arch) -> &'static Convention {
+        match arch {
+            Arch::X86_64 => &X86_64,
+            Arch::Aarch64 => &AARCH64,
+            Arch::Riscv64 => &RISCV64,
+        }
+    }
+}
+
 /// Bytes per unit of a saved register's offset; stacks grow down.
 const DATA_ALIGNMENT: i32 = -8;
 
 impl FrameCode {
     /// Encodes what Cranelift says about a function. `None` where it says what we cannot.
-    pub(crate) fn encode(isa: &dyn TargetIsa, insts: &[(u32, UnwindInst)]) -> Option<FrameCode> {
+    pub(crate) fn encode(
+        arch: Arch,
+        isa: &dyn TargetIsa,
+        insts: &[(u32, UnwindInst)],
+    ) -> Option<FrameCode> {
+        let convention = Convention::of(arch);
         let mut encoder = FrameEncoder::default();
         let mut clobbers = 0;
         for (offset, inst) in insts {
@@ -70,14 +102,19 @@ impl FrameCode {
                     encoder.advance(*offset);
                     encoder.out.push(DW_CFA_DEF_CFA_OFFSET);
                     uleb(u64::from(up), &mut encoder.out);
-                    encoder.saved(u16::from(X86_64.frame_pointer), -(up as i32));
+                    encoder.saved(u16::from(convention.frame_pointer), -(up as i32));
+                    if !convention.return_address_on_stack {
+                        // Between the caller's frame and its frame pointer.
+                        let place = -(up as i32) + 8;
+                        encoder.saved(u16::from(convention.return_address), place);
+                    }
                 }
                 UnwindInst::DefineNewFrame {
                     offset_upward_to_caller_sp: up,
                     offset_downward_to_clobbers: down,
                 } => {
                     encoder.advance(*offset);
-                    let register = X86_64.frame_pointer;
+                    let register = convention.frame_pointer;
                     encoder.out.extend([DW_CFA_DEF_CFA_REGISTER, register]);
                     clobbers = (up + down) as i32;
                 }
@@ -91,6 +128,10 @@ impl FrameCode {
                     let register = isa.map_regalloc_reg_to_dwarf(reg.into()).ok()?;
                     encoder.saved(register, clobber_offset as i32 - clobbers);
                 }
+                // As it is at first.
+                UnwindInst::Aarch64SetPointerAuth {
+                    return_addresses: false,
+                } => {}
                 UnwindInst::RegStackOffset { .. } | UnwindInst::Aarch64SetPointerAuth { .. } => {
                     return None;
                 }
@@ -167,9 +208,9 @@ const PC_BEGIN: u32 = 8;
 
 impl Unwind {
     /// Builds the tables for functions `(text offset, size, code)` in the order of their offsets.
-    pub(crate) fn new(functions: &[(u32, u32, &FrameCode)]) -> Unwind {
+    pub(crate) fn new(arch: Arch, functions: &[(u32, u32, &FrameCode)]) -> Unwind {
         let mut unwind = Unwind {
-            frame: common_entry(&X86_64),
+            frame: common_entry(Convention::of(arch)),
             entries: Vec::with_capacity(functions.len().div_ceil(RUN)),
         };
         for run in functions.chunks(RUN) {
@@ -326,7 +367,7 @@ mod tests {
 
     impl Tables {
         fn new(functions: &[(u32, u32, &FrameCode)]) -> Tables {
-            let unwind = Unwind::new(functions);
+            let unwind = Unwind::new(Arch::X86_64, functions);
             let tables = Tables {
                 header: unwind.header(TEXT, FRAME, HEADER),
                 frame: unwind.frame(TEXT, FRAME),

@@ -5,7 +5,7 @@ use object::elf;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, Object, ObjectSection, ObjectSymbol, RelocationTarget};
 use precast_abi::object::PT_PRECAST;
-use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, compile};
+use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, Target, compile};
 use std::fmt::Write;
 
 /// A module with something of everything that an object holds.
@@ -89,10 +89,10 @@ fn the_same_bytes_with_any_number_of_threads() {
 #[test]
 fn every_optimisation_level_and_cpu_makes_an_object() {
     for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
-        for (_, cpu) in Cpu::LEVELS {
+        for (_, cpu) in Cpu::levels(Target::host()) {
             let options = Options {
                 opt,
-                cpu,
+                cpu: *cpu,
                 ..Options::default()
             };
             let compiled = compile_sample(&options);

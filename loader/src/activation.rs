@@ -56,6 +56,8 @@ pub(crate) struct Landing {
     pub(crate) sp: usize,
     /// A [`TrapCode`].
     pub(crate) code: u32,
+    /// The register of return addresses then, where the CPU has one and the trap came by none.
+    pub(crate) link: usize,
 }
 
 /// Reasons to leave the guest at the next chance, and whose they are.

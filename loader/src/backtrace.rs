@@ -8,18 +8,11 @@
 #![allow(unsafe_code, reason = "frames are read from the guest's stack")]
 
 use crate::activation::{Activation, Landing, Region};
-use crate::arch;
-use crate::object::CodeLocation;
+use crate::arch::{self, ReturnAddress};
+use crate::calls::{ENDS, Ends};
 use crate::registry;
-use crate::trap::{Backtrace, Frame};
+use crate::trap::Backtrace;
 
-/// How many frames are kept at each end of a deep stack. A power of two: a stack may be a hundred
-/// thousand frames deep.
-const ENDS: usize = 64;
-
-/// How many frames are followed from the innermost on: to follow a hundred thousand takes longer than to
-/// call them. The other end of a deeper stack is looked for from there.
-const MOST: usize = 2048;
 /// How far from the upper end of a stack its outermost frames are looked for, in bytes.
 const OUTER_END: usize = 64 << 10;
 
@@ -35,7 +28,7 @@ pub(crate) fn of_landing(activation: &Activation, landing: Landing) -> Backtrace
     }
     walk(activation, landing.fp, &mut pcs);
     walk_outer(activation, &mut pcs);
-    pcs.resolve()
+    Backtrace::of(pcs.into_calls())
 }
 
 /// The calls that led to the host function that runs now, whose crossing has this frame.
@@ -45,7 +38,7 @@ pub(crate) fn of_callers(activation: &Activation, fp: usize) -> Backtrace {
     for &fp in activation.outer_frames().iter().rev() {
         walk(activation, fp, &mut pcs);
     }
-    pcs.resolve()
+    Backtrace::of(pcs.into_calls())
 }
 
 /// After a landing, `guest_fp` is again what it was when the guest was entered.
@@ -66,18 +59,21 @@ fn caller_without_frame(activation: &Activation, landing: Landing) -> Option<usi
     let Some(range) = registry::find(landing.pc) else {
         // A crossing that used up the stack: its return address or saved frame pointer. What is
         // no code address is left out in the end.
-        return read(activation.region_of(landing.sp)?, landing.sp);
+        return find(activation, arch::frameless_return(0, &landing)?);
     };
     let offset = u32::try_from(landing.pc - range.start).ok()?;
     // SAFETY: the store whose guest ran there keeps the object mapped.
     let metadata = unsafe { range.object() }.metadata();
     let (_, function) = metadata.function_at(offset)?;
-    let at = match (offset - function.text_offset) as usize {
-        0 => landing.sp,
-        1..arch::FRAME_READY => landing.sp + arch::PUSH_FP_LEN * 8,
-        _ => return None,
-    };
-    read(activation.region_of(at)?, at)
+    let offset = (offset - function.text_offset) as usize;
+    find(activation, arch::frameless_return(offset, &landing)?)
+}
+
+fn find(activation: &Activation, address: ReturnAddress) -> Option<usize> {
+    match address {
+        ReturnAddress::At(at) => read(activation.region_of(at)?, at),
+        ReturnAddress::Is(address) => Some(address),
+    }
 }
 
 /// Follows frame pointers from `fp` until they leave the guest stack.
@@ -132,115 +128,4 @@ fn read(region: Region, at: usize) -> Option<usize> {
     // SAFETY: the stack of a slot is mapped for reading and writing from `stack` to `stack_top`,
     // and no guest runs meanwhile.
     Some(unsafe { std::ptr::with_exposed_provenance::<usize>(at).read() })
-}
-
-/// The first and the last few return addresses of a sequence.
-#[derive(Default)]
-struct Ends {
-    first: Vec<usize>,
-    /// A ring, whose oldest entry is at `seen % ENDS`.
-    last: Vec<usize>,
-    seen: usize,
-    /// Whether `last` is in order, and what came before was not counted to its end.
-    is_cut: bool,
-}
-
-impl Ends {
-    fn push(&mut self, pc: usize) {
-        if self.first.len() < ENDS {
-            self.first.push(pc);
-            return;
-        }
-        match self.last.get_mut(self.seen % ENDS) {
-            Some(oldest) => *oldest = pc,
-            None => {
-                self.last.reserve_exact(ENDS - self.last.len());
-                self.last.push(pc);
-            }
-        }
-        self.seen += 1;
-    }
-
-    /// Whether frames have been followed far enough.
-    fn is_full(&self) -> bool {
-        self.seen >= MOST
-    }
-
-    /// Ends the sequence with these, the last one first, after an unknown number of others.
-    fn end_with(&mut self, mut last: Vec<usize>) {
-        last.reverse();
-        // What the ring held is in the middle now.
-        self.seen += last.len();
-        self.last = last;
-        self.is_cut = true;
-    }
-
-    fn resolve(mut self) -> Backtrace {
-        if self.seen > ENDS && !self.is_cut {
-            self.last.rotate_left(self.seen % ENDS);
-        }
-        let mut omitted = self.seen - self.last.len();
-        let frames_of = |pcs: &[usize]| {
-            let mut frames = Vec::with_capacity(pcs.len());
-            pcs.iter().for_each(|&pc| push_frames(pc, &mut frames));
-            frames
-        };
-        let (mut frames, mut last) = (frames_of(&self.first), frames_of(&self.last));
-        let inlined = frames.len() > self.first.len() || last.len() > self.last.len();
-        if omitted > 0 {
-            // Each end has as many frames as return addresses were kept.
-            let surplus = last.len().saturating_sub(ENDS);
-            omitted += surplus + frames.len().saturating_sub(ENDS);
-            frames.truncate(ENDS);
-            last.drain(..surplus);
-        }
-        frames.append(&mut last);
-        Backtrace {
-            frames,
-            omitted,
-            // What was inlined into the functions between was not counted.
-            is_cut: self.is_cut || (inlined && omitted > 0),
-        }
-    }
-}
-
-/// Appends the guest functions that a return address is in, the innermost first: more than one where
-/// some were inlined, none in a stub.
-fn push_frames(pc: usize, frames: &mut Vec<Frame>) {
-    let Some(range) = registry::find(pc.wrapping_sub(1)) else {
-        return;
-    };
-    let Ok(offset) = u32::try_from(pc - 1 - range.start) else {
-        return;
-    };
-    // SAFETY: the address is from a stack of the store that holds the object.
-    let metadata = unsafe { range.object() }.metadata();
-    let module = metadata.module_name().unwrap_or_default();
-    let frame = |location: CodeLocation| {
-        let name = metadata.function_name(location.function);
-        let name = name.ok().filter(|name| !name.is_empty());
-        Frame {
-            module: module.to_owned(),
-            function: location.function,
-            name: name.map(str::to_owned),
-            wasm_offset: location.wasm_offset,
-        }
-    };
-    frames.extend(metadata.locations_at(offset).map(frame));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deep_stacks_keep_their_ends() {
-        let mut ends = Ends::default();
-        for pc in 0..1000 {
-            ends.push(pc);
-        }
-        ends.last.rotate_left(ends.seen % ENDS);
-        assert_eq!(ends.first, (0..64).collect::<Vec<_>>());
-        assert_eq!(ends.last, (936..1000).collect::<Vec<_>>());
-    }
 }

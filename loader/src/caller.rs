@@ -20,6 +20,7 @@ use crate::guest_memory::GuestMemory;
 use crate::host::record::HostRecord;
 use crate::instance::Instance;
 use crate::interrupt::InterruptHandle;
+use crate::shared::SharedMemory;
 use crate::store::{AsStore, AsStoreMut, StoreMut, StoreRef};
 use crate::trap::Backtrace;
 use crate::window::{Readers, Window};
@@ -85,6 +86,14 @@ impl<'a, T: 'static> Caller<'a, T> {
         // of the store's own data, so it overlaps nothing.
         let memory = unsafe { GuestMemory::new(self.memory.read(), self.window, readers)? };
         Some((memory, self.store.data_mut()))
+    }
+
+    /// Memory 0 of the instance that imports this function, where threads share it: then there are no
+    /// references to its bytes, and [`Caller::memory_and_data`] gives `None`.
+    pub fn shared_memory(&self) -> Option<SharedMemory> {
+        let core = self.store.core();
+        let instance = core.instances.get(self.instance as usize)?;
+        core.shared_memory(*instance.memories.first()?).cloned()
     }
 
     /// The instance that imports this function; `None` where it is called by the host itself, or

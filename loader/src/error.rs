@@ -323,6 +323,8 @@ pub enum UseError {
     Immutable,
     /// The object was not compiled to count what it executes.
     NoFuel,
+    /// Threads share the memory: its bytes are copied, not borrowed.
+    SharedMemory,
     /// An index or range past the end of a memory or table.
     OutOfBounds,
     /// A type that cannot be made, for instance one whose least size exceeds its greatest.
@@ -369,6 +371,9 @@ impl fmt::Display for UseError {
             UseError::Immutable => f.write_str("the global is immutable"),
             UseError::NoFuel => {
                 f.write_str("the object does not count fuel; compile it with --fuel")
+            }
+            UseError::SharedMemory => {
+                f.write_str("threads share the memory: its bytes can only be copied")
             }
             UseError::OutOfBounds => f.write_str("out of bounds"),
             UseError::BadType { reason } => write!(f, "not a valid type: {reason}"),
@@ -427,6 +432,8 @@ pub enum PoolError {
         /// Its name there.
         name: String,
     },
+    /// A template was made of a module with a memory that threads share.
+    SharedMemory,
     /// The process may not have as many mappings as the pool needs.
     Mappings {
         /// How many the pool needs.
@@ -481,6 +488,9 @@ impl fmt::Display for PoolError {
                 f,
                 "the import `{module}::{name}` belongs to a store: templates take functions of \
                  the host only"
+            ),
+            PoolError::SharedMemory => f.write_str(
+                "the module has a memory that threads share: such modules cannot be pooled",
             ),
             PoolError::Mappings { needed, max, used } => write!(
                 f,

@@ -27,6 +27,7 @@ use crate::host::record::{HostBox, HostDef};
 use crate::memory::{Home, MemoryEntity, shift, slot_capacity};
 use crate::module::{FuncRefSite, Module, memory_type, table_type};
 use crate::object::{Damage, Fault, Metadata, Part};
+use crate::shared::SharedMemory;
 use crate::slot::{Place, Slot, SlotPlan};
 use crate::store::{Fixed, StoreCore, StoreMut};
 use crate::stubs::host_stub;
@@ -75,6 +76,7 @@ pub(crate) enum Resolved {
     Host(HostDef),
     Table(u32),
     Memory(u32),
+    Shared(SharedMemory),
     Global(Global),
     Tag(TagId),
 }
@@ -249,6 +251,9 @@ fn plan(core: &StoreCore, metadata: Metadata<'_>) -> Result<SlotPlan, Error> {
     }
     let memory = metadata.memory(0)?;
     let ty = memory_type(&memory);
+    if ty.shared {
+        return Ok(plan);
+    }
     let limit = core.options.limits.memory_bytes;
     let len = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
     if len > limit {
@@ -317,6 +322,8 @@ fn fill(
     let memories = make_memories(core, module, slot, index, &imports, room)?;
     let memory0 = memories
         .first()
+        // Host functions get no reference to bytes that other threads may write.
+        .filter(|&&memory| core.shared_memory(memory).is_none())
         .map(|&memory| core.memories[memory as usize].def);
     let window = match memories.first() {
         Some(&memory) if header.imported_memories > 0 => {
@@ -342,7 +349,7 @@ fn write_type_ids(slot: &Slot, distance: u32, ids: &[TypeId]) {
 
 /// Sorts imports into their index spaces.
 fn sort_imports(
-    core: &StoreCore,
+    core: &mut StoreCore,
     module: &Module,
     resolved: Vec<Resolved>,
     imports: &mut Imports,
@@ -360,6 +367,7 @@ fn sort_imports(
             }
             Resolved::Table(table) => imports.tables.push(table),
             Resolved::Memory(memory) => imports.memories.push(memory),
+            Resolved::Shared(memory) => imports.memories.push(core.adopt_memory(memory)),
             Resolved::Global(global) => imports.globals.push(global),
             Resolved::Tag(tag) => imports.tags.push(tag),
         }
@@ -473,6 +481,14 @@ fn make_memories(
     for index in header.imported_memories..header.memories.len {
         let record = metadata.memory(index)?;
         let ty = memory_type(&record);
+        if ty.shared {
+            let memory = core.define_shared(ty)?;
+            let def = memory.def().as_ptr().expose_provenance();
+            // SAFETY: the accessor has checked that there is room for an address.
+            unsafe { slot.write(record.def, def as u64) };
+            memories.push(core.adopt_memory(memory));
+            continue;
+        }
         let bytes = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
         core.take_memory(bytes)?;
         let (home, room, base) = if index == 0 {
@@ -600,6 +616,7 @@ fn place_image(
     {
         let (reservation, offset) = match &memory.home {
             Home::Own(reservation) => (reservation, 0),
+            Home::Shared(memory) => (memory.reservation(), 0),
             Home::Slot { offset, .. } => (&slot.reservation, *offset),
         };
         let start = offset + run.memory_offset as usize;

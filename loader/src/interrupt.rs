@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::activation::{Activation, Generation, Standing};
 use crate::sys;
 use crate::thread;
+use crate::wait::Parking;
 
 /// Stops the guests of one store, from any thread, at any time, also when the store is gone.
 #[derive(Clone)]
@@ -141,6 +142,8 @@ pub(crate) struct Event {
     descriptor: OnceLock<OwnedFd>,
     raised: AtomicBool,
     lock: Mutex<()>,
+    /// Where the guest's thread sleeps in `memory.atomic.wait`: raised along.
+    parking: Parking,
 }
 
 impl Event {
@@ -149,7 +152,12 @@ impl Event {
             descriptor: OnceLock::new(),
             raised: AtomicBool::new(false),
             lock: Mutex::new(()),
+            parking: Parking::new(),
         }
+    }
+
+    pub(crate) fn parking(&self) -> &Parking {
+        &self.parking
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
@@ -168,9 +176,10 @@ impl Event {
 
     /// Raises it after its flag was set. Fit for a signal handler.
     pub(crate) fn raise(&self) {
+        self.parking.raise();
         if let Some(descriptor) = self.descriptor.get() {
             self.raised.store(true, Ordering::Relaxed);
-            signal(descriptor);
+            sys::raise_event(descriptor);
         }
     }
 
@@ -201,8 +210,7 @@ impl Event {
         if self.raised.swap(false, Ordering::Relaxed)
             && let Some(descriptor) = self.descriptor.get()
         {
-            // It can only fail because it was not raised.
-            let _ = rustix::io::read(descriptor, &mut [0u8; 8]);
+            sys::lower_event(descriptor);
         }
     }
 
@@ -214,7 +222,7 @@ impl Event {
     ) -> io::Result<BorrowedFd<'_>> {
         let _order = self.lock();
         if self.descriptor.get().is_none() {
-            let _ = self.descriptor.set(new_descriptor(0)?);
+            let _ = self.descriptor.set(sys::new_event(false)?);
         }
         // Now that there is one, users do not change without the lock.
         match standing() {
@@ -228,24 +236,14 @@ impl Event {
     }
 }
 
-fn new_descriptor(count: u32) -> io::Result<OwnedFd> {
-    let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
-    Ok(rustix::event::eventfd(count, flags)?)
-}
-
 /// What stands for guests that are long gone.
 fn always_raised() -> io::Result<BorrowedFd<'static>> {
     static RAISED: OnceLock<OwnedFd> = OnceLock::new();
     if RAISED.get().is_none() {
         // Another thread may have been faster; then this one is closed again.
-        let _ = RAISED.set(new_descriptor(1)?);
+        let _ = RAISED.set(sys::new_event(true)?);
     }
     Ok(RAISED.get().ok_or(io::ErrorKind::Other)?.as_fd())
-}
-
-fn signal(descriptor: &OwnedFd) {
-    // It can only fail because it was raised already.
-    let _ = rustix::io::write(descriptor, &1u64.to_ne_bytes());
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::host::typed::IntoHostFunc;
 use crate::instance::Instance;
 use crate::instantiate::{self, Resolved};
 use crate::module::Module;
+use crate::shared::SharedMemory;
 use crate::store::{AsStore, AsStoreMut, StoreCore, StoreMut};
 use crate::types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
 use crate::value::Val;
@@ -30,6 +31,8 @@ pub struct Linker<T: 'static> {
 pub(crate) enum Definition {
     Host(HostDef),
     Extern(Extern),
+    /// Of no store, and so for every one.
+    Shared(SharedMemory),
 }
 
 impl From<Extern> for Definition {
@@ -134,6 +137,11 @@ impl<T: 'static> Linker<T> {
         Ok(self.put(module, name, Definition::Extern(item)))
     }
 
+    /// Defines a memory that threads share: instances of any store can import it.
+    pub fn define_shared(&mut self, module: &str, name: &str, memory: &SharedMemory) -> &mut Self {
+        self.put(module, name, Definition::Shared(memory.clone()))
+    }
+
     /// Defines everything that an instance exports.
     ///
     /// # Errors
@@ -192,6 +200,7 @@ pub(crate) fn check_imports(
         let found = match &definition {
             Some(Definition::Host(def)) => Some(ExternType::Func(def.ty)),
             Some(Definition::Extern(item)) => Some(item.ty_in(core)?),
+            Some(Definition::Shared(memory)) => Some(ExternType::Memory(memory.ty())),
             None => None,
         };
         match (definition, found) {
@@ -216,6 +225,7 @@ pub(crate) fn check_imports(
 fn resolve(definition: Definition) -> Resolved {
     match definition {
         Definition::Host(def) => Resolved::Host(def),
+        Definition::Shared(memory) => Resolved::Shared(memory),
         Definition::Extern(Extern::Func(func)) => Resolved::Func(func),
         Definition::Extern(Extern::Table(table)) => Resolved::Table(table.index),
         Definition::Extern(Extern::Memory(memory)) => Resolved::Memory(memory.index),

@@ -10,6 +10,7 @@ use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use precast_abi::instance::MemoryDef;
 use precast_abi::object::MemoryRecord;
@@ -18,6 +19,7 @@ use crate::activation::Activation;
 use crate::error::{Error, SystemError, UseError};
 use crate::guest_memory::GuestMemory;
 use crate::instantiate::InstanceData;
+use crate::shared::SharedMemory;
 use crate::slot::Slot;
 use crate::store::{AsStore, AsStoreMut, StoreCore};
 use crate::sys::{self, Access, Reservation};
@@ -38,6 +40,8 @@ pub(crate) enum Home {
     Slot { instance: u32, offset: usize },
     /// In a reservation of its own.
     Own(Reservation),
+    /// With other stores, on other threads.
+    Shared(SharedMemory),
 }
 
 /// What the store keeps of a memory.
@@ -111,9 +115,28 @@ impl MemoryEntity {
         matches!(self.home, Home::Slot { .. })
     }
 
+    /// A shared memory, as a store knows it.
+    pub(crate) fn of_shared(memory: SharedMemory) -> MemoryEntity {
+        MemoryEntity {
+            def: memory.def(),
+            declared: memory.ty(),
+            home: Home::Shared(memory),
+            capacity: 0,
+            committed: 0,
+            _own_def: None,
+        }
+    }
+
     pub(crate) fn def(&self) -> MemoryDef {
-        // SAFETY: the definition lives as long as the store.
-        unsafe { self.def.read() }
+        let def = self.def.as_ptr();
+        // SAFETY: the definition lives as long as the store. Its base never changes; where other
+        // threads may change the length, they do so by atomic operations.
+        unsafe {
+            MemoryDef {
+                base: (*def).base,
+                len: AtomicU64::from_ptr(&raw mut (*def).len).load(Ordering::Acquire),
+            }
+        }
     }
 
     /// Current size in pages.
@@ -161,6 +184,9 @@ impl StoreCore {
     /// Grows memory `index` by `delta` pages. The old size in pages, or `None` where it cannot.
     pub(crate) fn grow_memory(&mut self, index: u32, delta: u64) -> Option<u64> {
         let memory = &self.memories[index as usize];
+        if let Home::Shared(memory) = &memory.home {
+            return memory.grow(delta);
+        }
         let (ty, old) = (memory.declared, memory.pages());
         let new = old.checked_add(delta)?;
         if new > ty.max.unwrap_or(u64::MAX).min(ty.absolute_max()) {
@@ -188,7 +214,7 @@ impl StoreCore {
     pub(crate) fn window_of(&self, memory: &MemoryEntity) -> *const Window {
         match &memory.home {
             Home::Slot { instance, .. } => self.instances[*instance as usize].slot.region.window,
-            Home::Own(_) => std::ptr::null(),
+            Home::Own(_) | Home::Shared(_) => std::ptr::null(),
         }
     }
 
@@ -205,6 +231,8 @@ impl StoreCore {
             Home::Slot { instance, .. } => {
                 self.instances[*instance as usize].commit(&self.activation, from, to)
             }
+            // It sees to that itself.
+            Home::Shared(_) => Ok(()),
         }
     }
 }
@@ -266,6 +294,20 @@ impl InstanceData {
     }
 }
 
+/// Whether a type makes sense.
+pub(crate) fn check_type(ty: &MemoryType) -> Result<(), UseError> {
+    let most = ty.absolute_max();
+    if !matches!(ty.page_size_log2, 0 | 16) {
+        let reason = "pages are of 1 or 65536 bytes";
+        return Err(UseError::BadType { reason });
+    }
+    if ty.min > most || ty.max.is_some_and(|max| max > most || max < ty.min) {
+        let reason = "the limits do not fit";
+        return Err(UseError::BadType { reason });
+    }
+    Ok(())
+}
+
 impl Memory {
     /// A memory of the host's own.
     ///
@@ -275,20 +317,11 @@ impl Memory {
     pub fn new(mut store: impl AsStoreMut, ty: MemoryType) -> Result<Memory, Error> {
         let mut store = store.as_store_mut();
         let core = store.core_mut();
-        let most = ty.absolute_max();
-        let reason = match ty {
-            MemoryType { shared: true, .. } => "shared memories are not supported",
-            MemoryType { page_size_log2, .. } if !matches!(page_size_log2, 0 | 16) => {
-                "pages are of 1 or 65536 bytes"
-            }
-            _ if ty.min > most || ty.max.is_some_and(|max| max > most || max < ty.min) => {
-                "the limits do not fit"
-            }
-            _ => "",
-        };
-        if !reason.is_empty() {
+        if ty.shared {
+            let reason = "shared memories are made by `SharedMemory::new`";
             return Err(UseError::BadType { reason }.into());
         }
+        check_type(&ty)?;
         let bytes = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);
         core.take_memory(bytes)?;
         let limit = core.options.limits.memory_bytes;
@@ -315,6 +348,25 @@ impl Memory {
             store: core.id,
             index: core.memories.len() as u32 - 1,
         })
+    }
+
+    /// The memory itself, where it is one that threads share.
+    ///
+    /// # Errors
+    ///
+    /// If it belongs to another store.
+    pub fn shared(&self, store: impl AsStore) -> Result<Option<SharedMemory>, Error> {
+        let store = store.as_store();
+        let core = store.into_core();
+        Ok(core.check_shared(self.store, self.index)?.cloned())
+    }
+
+    /// Its bytes may be borrowed: no other thread has them.
+    fn exclusive<'a>(&self, core: &'a StoreCore) -> Result<&'a MemoryEntity, Error> {
+        match core.check_shared(self.store, self.index)? {
+            Some(_) => Err(UseError::SharedMemory.into()),
+            None => self.entity(core),
+        }
     }
 
     fn entity<'a>(&self, core: &'a StoreCore) -> Result<&'a MemoryEntity, Error> {
@@ -356,10 +408,10 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// If it belongs to another store.
+    /// If it belongs to another store, or threads share it, as with all that give its bytes.
     pub fn data<'a, S: AsStore>(&self, store: &'a S) -> Result<&'a [u8], Error> {
         let core = store.as_store().into_core();
-        let entity = self.entity(core)?;
+        let entity = self.exclusive(core)?;
         // SAFETY: a pooled slot's window lives as long as the store.
         let window = unsafe { core.window_of(entity).as_ref() };
         if window.is_some_and(|window| !window.make_readable(Readers::Anywhere)) {
@@ -419,7 +471,7 @@ impl Memory {
 
     /// The memory, for the lifetime of the exclusive borrow of the store that `core` is part of.
     fn writable<'a>(&self, core: &StoreCore) -> Result<GuestMemory<'a>, Error> {
-        let entity = self.entity(core)?;
+        let entity = self.exclusive(core)?;
         // SAFETY: the callers have the store exclusively for `'a`.
         unsafe { GuestMemory::new(entity.def(), core.window_of(entity), Readers::Anywhere) }
             .ok_or_else(cannot_access)
@@ -432,6 +484,9 @@ impl Memory {
     /// If the range is not within the memory.
     pub fn read(&self, store: impl AsStore, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
         let store = store.as_store();
+        if let Some(memory) = store.into_core().check_shared(self.store, self.index)? {
+            return memory.read(offset, buffer);
+        }
         let data = self.data(&store)?;
         buffer.copy_from_slice(&data[range(offset, buffer.len(), data.len())?]);
         Ok(())
@@ -449,6 +504,9 @@ impl Memory {
         bytes: &[u8],
     ) -> Result<(), Error> {
         let mut store = store.as_store_mut();
+        if let Some(memory) = store.core().check_shared(self.store, self.index)? {
+            return memory.write(offset, bytes);
+        }
         let size = self.entity(store.core())?.raw().1;
         let range = range(offset, bytes.len(), size)?;
         self.slice_mut(&mut store, range)?.copy_from_slice(bytes);

@@ -23,8 +23,8 @@ use crate::types::{
     TypeId, ValType,
 };
 
-/// An object that was opened. Cheap to clone; unmapped when the last clone and the last store that
-/// uses it are gone.
+/// An object that was opened. Cheap to clone; unmapped when the last clone, the last store that
+/// uses it, and the last backtrace through its code are gone.
 #[derive(Clone, Debug)]
 pub struct Module {
     inner: Arc<ModuleInner>,
@@ -103,6 +103,21 @@ impl Module {
         Module::new(MappedObject::from_bytes(bytes)?)
     }
 
+    /// As [`Module::from_bytes`], of an object that may be for another system: its code makes no
+    /// system calls, so that it runs wherever its CPU is. For tests.
+    ///
+    /// # Safety
+    ///
+    /// As [`Module::from_bytes`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::from_bytes`].
+    #[cfg(feature = "other-systems")]
+    pub unsafe fn from_bytes_of_any_system(bytes: &[u8]) -> Result<Module, OpenError> {
+        Module::new(MappedObject::from_bytes_of_any_system(bytes)?)
+    }
+
     /// Opens an object that is part of a larger file: from `start` on, a multiple of the page size,
     /// and `len` bytes long. Costs as much as [`Module::open`].
     ///
@@ -155,12 +170,16 @@ impl Module {
         });
         if inner.object.text_len() > 0 {
             // SAFETY: the object does not move out of its `Arc`, and goes after the registration.
-            let registration = unsafe { Registration::new(&inner.object) };
+            let registration = unsafe { Registration::new(&inner.object, Arc::downgrade(&inner)) };
             let _ = inner.registration.set(registration);
             inner.object.register_with_unwinder();
             inner.object.register_with_debugger();
         }
         Ok(Module { inner })
+    }
+
+    pub(crate) fn from_inner(inner: Arc<ModuleInner>) -> Module {
+        Module { inner }
     }
 
     /// The name that the module gives itself; empty where it gives none.
@@ -220,6 +239,12 @@ impl Module {
 
     pub(crate) fn object(&self) -> &MappedObject {
         &self.inner.object
+    }
+
+    /// The text offset of an address; `None` where it lies outside of the text.
+    pub(crate) fn text_offset(&self, pc: usize) -> Option<u32> {
+        let offset = pc.checked_sub(self.inner.object.text_base())?;
+        (offset < self.inner.object.text_len()).then_some(offset as u32)
     }
 
     /// Address of the code at a text offset.

@@ -9,8 +9,9 @@
 #![allow(unsafe_code, reason = "lock-free reading from a signal handler")]
 
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, Weak};
 
+use crate::module::{Module, ModuleInner};
 use crate::object::MappedObject;
 
 /// The text of one mapped object.
@@ -39,7 +40,15 @@ impl CodeRange {
     }
 }
 
-type Table = Vec<CodeRange>;
+/// A range and whose it is.
+#[derive(Clone, Debug)]
+struct Entry {
+    range: CodeRange,
+    module: Weak<ModuleInner>,
+}
+
+/// In the order of addresses.
+type Table = Vec<Entry>;
 
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(std::ptr::null_mut());
 static READERS: AtomicUsize = AtomicUsize::new(0);
@@ -48,18 +57,31 @@ static WRITER: Mutex<Retired> = Mutex::new(Retired(Vec::new()));
 /// Tables that a reader may still be looking at.
 struct Retired(Vec<*mut Table>);
 
-// SAFETY: tables are plain data, owned by this file.
+// SAFETY: tables are plain data and references to modules, which may be let go of on any thread.
 unsafe impl Send for Retired {}
 
 /// The range that holds `pc`. Lock-free; fit for a signal handler.
 pub(crate) fn find(pc: usize) -> Option<CodeRange> {
+    read(pc, |entry| entry.range)
+}
+
+/// The module that holds `pc` in its text, kept open; `None` where there is none, or where it is being
+/// closed. Not for a signal handler: to let go of it may close it.
+pub(crate) fn module_at(pc: usize) -> Option<Module> {
+    let inner = read(pc, |entry| entry.module.upgrade())??;
+    Some(Module::from_inner(inner))
+}
+
+/// What `look` makes of the entry that holds `pc`. It must not panic.
+fn read<R>(pc: usize, look: impl FnOnce(&Entry) -> R) -> Option<R> {
     READERS.fetch_add(1, Ordering::SeqCst);
     // SAFETY: as the file says, no table is freed while `READERS` counts us.
     let found = unsafe { TABLE.load(Ordering::SeqCst).as_ref() }.and_then(|table| {
         let index = table
-            .partition_point(|range| range.start <= pc)
+            .partition_point(|entry| entry.range.start <= pc)
             .checked_sub(1)?;
-        (pc < table[index].end).then_some(table[index])
+        let entry = &table[index];
+        (pc < entry.range.end).then(|| look(entry))
     });
     READERS.fetch_sub(1, Ordering::SeqCst);
     found
@@ -72,32 +94,34 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Registers the text of `object`.
+    /// Registers the text of `object`, which is that of `module`.
     ///
     /// # Safety
     ///
     /// The object must stay where it is until the registration is dropped.
-    pub(crate) unsafe fn new(object: &MappedObject) -> Registration {
+    pub(crate) unsafe fn new(object: &MappedObject, module: Weak<ModuleInner>) -> Registration {
         let start = object.text_base();
-        Registration::of_range(CodeRange {
+        let range = CodeRange {
             start,
             end: start + object.text_len(),
             object,
-        })
+        };
+        Registration::of(Entry { range, module })
     }
 
-    fn of_range(range: CodeRange) -> Registration {
+    fn of(entry: Entry) -> Registration {
+        let start = entry.range.start;
         publish(|table| {
-            let index = table.partition_point(|other| other.start < range.start);
-            table.insert(index, range);
+            let index = table.partition_point(|other| other.range.start < start);
+            table.insert(index, entry);
         });
-        Registration { start: range.start }
+        Registration { start }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        publish(|table| table.retain(|range| range.start != self.start));
+        publish(|table| table.retain(|entry| entry.range.start != self.start));
     }
 }
 
@@ -130,19 +154,22 @@ fn publish(change: impl FnOnce(&mut Table)) {
 mod tests {
     use super::*;
 
-    fn range(start: usize, end: usize) -> CodeRange {
-        CodeRange {
-            start,
-            end,
-            object: std::ptr::null(),
-        }
+    fn register(start: usize, end: usize) -> Registration {
+        Registration::of(Entry {
+            range: CodeRange {
+                start,
+                end,
+                object: std::ptr::null(),
+            },
+            module: Weak::new(),
+        })
     }
 
     #[test]
     fn ranges_are_found_while_registered() {
         let base = usize::MAX - 0x10_0000;
-        let low = Registration::of_range(range(base, base + 16));
-        let high = Registration::of_range(range(base + 32, base + 64));
+        let low = register(base, base + 16);
+        let high = register(base + 32, base + 64);
         assert_eq!(find(base + 15).map(|r| r.start), Some(base));
         assert!(find(base + 16).is_none());
         assert!(find(base + 31).is_none());
@@ -166,10 +193,7 @@ mod tests {
                 }
             });
             for _ in 0..200 {
-                drop(Registration::of_range(range(
-                    0x7777_0000_0000,
-                    0x7777_0000_0010,
-                )));
+                drop(register(0x7777_0000_0000, 0x7777_0000_0010));
             }
             stop.store(true, Ordering::Relaxed);
         });

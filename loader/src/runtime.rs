@@ -19,6 +19,7 @@ use precast_abi::trap::TrapCode;
 use crate::activation::Activation;
 use crate::instantiate::InstanceData;
 use crate::memory::Home;
+use crate::racy;
 use crate::slot;
 use crate::store::StoreCore;
 use crate::table::TableEntity;
@@ -33,7 +34,7 @@ const PIECE: usize = 16 << 20;
 const PIECE_OF_ELEMENTS: u64 = 1 << 16;
 
 /// The instance that runs, and its store.
-struct Context<'a> {
+pub(crate) struct Context<'a> {
     activation: &'a Activation,
     core: NonNull<StoreCore>,
     instance: usize,
@@ -44,7 +45,7 @@ impl<'a> Context<'a> {
     /// # Safety
     ///
     /// `base` must be that of an instance that runs and has called out.
-    unsafe fn new(base: usize) -> Context<'a> {
+    pub(crate) unsafe fn new(base: usize) -> Context<'a> {
         // SAFETY: the caller's promise.
         let header = unsafe { slot::header(base) };
         // SAFETY: the activation lives as long as the store.
@@ -59,7 +60,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn core(&self) -> &StoreCore {
+    pub(crate) fn core(&self) -> &StoreCore {
         // SAFETY: the store lives, and the guest that called does not run meanwhile.
         unsafe { self.core.as_ref() }
     }
@@ -74,7 +75,7 @@ impl<'a> Context<'a> {
     }
 
     /// The store's number of a memory of the instance.
-    fn memory(&self, index: u64) -> u32 {
+    pub(crate) fn memory(&self, index: u64) -> u32 {
         self.instance().memories[index as usize]
     }
 
@@ -88,7 +89,7 @@ impl<'a> Context<'a> {
     }
 
     /// Address of bytes `start..start + len` of a memory.
-    fn bytes(&self, memory: u64, start: u64, len: u64) -> Option<*mut u8> {
+    pub(crate) fn bytes(&self, memory: u64, start: u64, len: u64) -> Option<*mut u8> {
         let def = self.core().memories[self.memory(memory) as usize].def();
         let inside = start.checked_add(len)? <= def.len;
         inside.then(|| std::ptr::with_exposed_provenance_mut((def.base + start) as usize))
@@ -102,7 +103,7 @@ impl<'a> Context<'a> {
             Home::Slot { instance, .. } => {
                 self.core().instances[*instance as usize].window.as_deref()
             }
-            Home::Own(_) => None,
+            Home::Own(_) | Home::Shared(_) => None,
         };
         window
             .is_none_or(|window| window.make_writable(to.addr(), len as usize))
@@ -119,6 +120,19 @@ impl<'a> Context<'a> {
         if let Err(code) = body(self) {
             self.activation.fail_with_trap(code);
         }
+    }
+
+    /// The same for one that answers something; 0 where it traps.
+    pub(crate) fn answer(&self, body: impl FnOnce(&Self) -> Result<u64, TrapCode>) -> u64 {
+        body(self).unwrap_or_else(|code| {
+            self.activation.fail_with_trap(code);
+            0
+        })
+    }
+
+    /// Whether other threads may use the memory at the same time.
+    fn is_shared(&self, memory: u64) -> bool {
+        self.core().shared_memory(self.memory(memory)).is_some()
     }
 
     /// Calls `piece` with offset and length of each piece of `len` bytes, in rising order or, if
@@ -161,10 +175,17 @@ pub(crate) unsafe extern "C" fn memory_copy(base: usize, pair: u64, dst: u64, sr
         let from = context
             .bytes(src_memory, src, len)
             .ok_or(TrapCode::MemoryOutOfBounds)?;
+        let racy = context.is_shared(dst_memory) || context.is_shared(src_memory);
         context.in_pieces(len as usize, Falling(to > from), |at, size| {
-            // SAFETY: both ranges lie within their memories; `copy` minds overlap, and pieces are
-            // taken in the order that overlap asks for.
-            unsafe { to.add(at).copy_from(from.add(at), size) };
+            // SAFETY: both ranges lie within their memories, which no other thread uses unless the
+            // first is called; both copies mind overlap, and pieces are taken in the order that
+            // overlap asks for.
+            unsafe {
+                match racy {
+                    true => racy::copy(to.add(at), from.add(at), size),
+                    false => to.add(at).copy_from(from.add(at), size),
+                }
+            }
         });
         Ok(())
     });
@@ -182,9 +203,16 @@ pub(crate) unsafe extern "C" fn memory_fill(
         let to = context
             .bytes_mut(memory, dst, len)
             .ok_or(TrapCode::MemoryOutOfBounds)?;
+        let racy = context.is_shared(memory);
         context.in_pieces(len as usize, Falling(false), |at, size| {
-            // SAFETY: the range lies within the memory.
-            unsafe { to.add(at).write_bytes(byte as u8, size) };
+            // SAFETY: the range lies within the memory, which no other thread uses unless the first
+            // is called.
+            unsafe {
+                match racy {
+                    true => racy::fill(to.add(at), byte as u8, size),
+                    false => to.add(at).write_bytes(byte as u8, size),
+                }
+            }
         });
         Ok(())
     });
@@ -211,10 +239,17 @@ pub(crate) unsafe extern "C" fn memory_init(base: usize, pair: u64, dst: u64, sr
             .bytes_mut(memory, dst, len)
             .ok_or(TrapCode::MemoryOutOfBounds)?;
         let bytes = &bytes[src as usize..end as usize];
+        let racy = context.is_shared(memory);
         context.in_pieces(bytes.len(), Falling(false), |at, size| {
             let from = bytes[at..at + size].as_ptr();
-            // SAFETY: the range lies within the memory, and segments do not lie in memories.
-            unsafe { to.add(at).copy_from_nonoverlapping(from, size) };
+            // SAFETY: the range lies within the memory, which no other thread uses unless the first
+            // is called; segments do not lie in memories.
+            unsafe {
+                match racy {
+                    true => racy::copy(to.add(at), from, size),
+                    false => to.add(at).copy_from_nonoverlapping(from, size),
+                }
+            }
         });
         Ok(())
     });

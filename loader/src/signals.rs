@@ -21,18 +21,11 @@ use crate::arch::{self, Context, WayOut};
 use crate::interrupt;
 use crate::limits;
 use crate::registry::{self, CodeRange};
-use crate::sys;
+use crate::sys::{self, Refused};
 use crate::thread;
 
 /// Signals that faults of guest code raise.
 const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
-
-/// Nothing is mapped there.
-const MAPERR: libc::c_int = 1;
-/// What is mapped there may not be accessed so.
-const ACCERR: libc::c_int = 2;
-/// What is mapped there is behind a protection key that the thread has no right to.
-const PKUERR: libc::c_int = 4;
 
 /// Explicit checks of bounds send bad accesses to an address below this.
 const NULL_PAGE: usize = 4096;
@@ -133,13 +126,13 @@ pub(crate) unsafe extern "C" fn on_fault(
 
 fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) -> Verdict {
     let pc = context.pc();
-    // Sent by a process, not raised by an instruction.
-    if info.si_code <= 0 {
+    if sys::was_sent(info) {
         return Verdict::NotOurs;
     }
     let range = registry::find(pc);
     let is_guest = range.is_some() || arch::is_crossing(pc);
-    if !is_guest && signal != libc::SIGSEGV {
+    let refused = sys::refused_access(signal, info.si_code);
+    if !is_guest && refused.is_none() {
         return Verdict::NotOurs;
     }
     let current = thread::record().current.load(Ordering::Relaxed);
@@ -149,14 +142,14 @@ fn classify(signal: libc::c_int, info: &libc::siginfo_t, context: &Context<'_>) 
     };
     // SAFETY: faults have an address; for others the field is not used.
     let address = unsafe { info.si_addr() } as usize;
-    if signal == libc::SIGSEGV && info.si_code == ACCERR && widen(activation, address) {
+    if refused == Some(Refused::Forbidden) && widen(activation, address) {
         return Verdict::Resume;
     }
     if !is_guest {
         return Verdict::NotOurs;
     }
     let code = match signal {
-        libc::SIGSEGV => segv_trap(activation, range, pc, address, info.si_code),
+        _ if refused.is_some() => access_trap(activation, range, pc, address),
         libc::SIGILL | libc::SIGFPE => range.and_then(|range| table_trap(range, pc)),
         _ => None,
     };
@@ -175,16 +168,12 @@ fn widen(activation: &Activation, address: usize) -> bool {
     region.is_some_and(|region| region.window().is_some_and(|window| window.widen(address)))
 }
 
-fn segv_trap(
+fn access_trap(
     activation: &Activation,
     range: Option<CodeRange>,
     pc: usize,
     address: usize,
-    si_code: libc::c_int,
 ) -> Option<TrapCode> {
-    if ![MAPERR, ACCERR, PKUERR].contains(&si_code) {
-        return None;
-    }
     if let Some(region) = activation.region_of(address) {
         if address < region.stack {
             return Some(TrapCode::StackOverflow);
@@ -244,6 +233,7 @@ fn land(context: &Context<'_>, activation: *const Activation, code: TrapCode) {
         fp: context.fp(),
         sp: context.sp(),
         code: code as u32,
+        link: context.link(),
     };
     // SAFETY: the activation is current on this thread and what was interrupted is its guest or a
     // crossing of it, so nobody else uses the field.
@@ -257,14 +247,9 @@ extern "C" fn on_interrupt(
 ) {
     // SAFETY: the kernel's arguments of a handler that is running.
     let (mut context, info_ref) = unsafe { (Context::from_raw(raw), &*info) };
-    // SAFETY: asks for the sender, which signals from processes have.
-    let ours = info_ref.si_code == libc::SI_QUEUE
-        && unsafe { info_ref.si_pid() } == std::process::id() as libc::pid_t;
-    if !ours {
+    let Some(ticket) = sys::ticket(info_ref) else {
         return pass_on(signal, info, raw);
-    }
-    // SAFETY: queued signals have a value.
-    let ticket = unsafe { info_ref.si_value() }.sival_ptr as u64;
+    };
     let thread = thread::record();
     let next = limits::expire(thread);
     if settle(&mut context, thread.current.load(Ordering::Relaxed)) {
@@ -315,6 +300,7 @@ fn preempt(context: &mut Context<'_>, activation: &Activation) {
         fp: context.fp(),
         sp: context.sp(),
         code: 0,
+        link: context.link(),
     });
     context.divert(activation, WayOut::Preempt);
 }
@@ -331,7 +317,7 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mut libc::c_vo
     // SAFETY: `install` filled the slot before this handler could run.
     let previous = unsafe { (*PREVIOUS.0.get())[slot].assume_init_ref() };
     // SAFETY: the caller's arguments are the kernel's.
-    let (sent, context) = unsafe { ((*info).si_code <= 0, Context::from_raw(raw)) };
+    let (sent, context) = unsafe { (sys::was_sent(&*info), Context::from_raw(raw)) };
     let is_for_once = previous.sa_flags & libc::SA_RESETHAND != 0;
     let was_used = is_for_once && USED[slot].swap(true, Ordering::Relaxed);
     let handler = match was_used {
@@ -373,11 +359,13 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, raw: *mut libc::c_vo
 ///
 /// What cannot be as asked for: which stack it runs on, and whether system calls are started again.
 fn block_as_asked(signal: libc::c_int, previous: &libc::sigaction, context: &Context<'_>) {
-    // SAFETY: sets of signals of the kernel's and of `install`'s; the former is 64 bits long, as is
-    // all that the kernel looks at of a set.
+    // SAFETY: sets of signals of the kernel's and of `install`'s; the former is as long as all that the
+    // kernel looks at of a set.
     unsafe {
-        let interrupted = context.signal_mask().cast::<u64>().read();
-        let wanted = (&raw const previous.sa_mask).cast::<u64>().read();
+        let interrupted = context.signal_mask().cast::<sys::SignalMask>().read();
+        let wanted = (&raw const previous.sa_mask)
+            .cast::<sys::SignalMask>()
+            .read();
         let itself = match previous.sa_flags & libc::SA_NODEFER {
             0 => 1 << (signal - 1),
             _ => 0,
@@ -385,7 +373,7 @@ fn block_as_asked(signal: libc::c_int, previous: &libc::sigaction, context: &Con
         let mut mask: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut mask);
         (&raw mut mask)
-            .cast::<u64>()
+            .cast::<sys::SignalMask>()
             .write(interrupted | wanted | itself);
         libc::pthread_sigmask(libc::SIG_SETMASK, &mask, std::ptr::null_mut());
     }

@@ -24,6 +24,7 @@ use crate::caller::Caller;
 use crate::entry::{self, Entry, Rest, WayBack};
 use crate::error::{Error, UseError};
 use crate::func::{Func, Target, TypedFunc};
+use crate::host::dynamic::boxed;
 use crate::host::record::HostRecord;
 use crate::store::{AsStoreMut, StoreCore};
 use crate::trap::Backtrace;
@@ -426,7 +427,8 @@ unsafe fn answer(waiting: &Waiting, activation: &Activation, cells: &[Cell]) {
         }
     } else if let Some(&Cell(bits)) = cells.first() {
         let saved = activation.saved.get();
-        activation.saved.set(saved.with_result(bits[0]));
+        let bits = boxed(bits[0], waiting.ty);
+        activation.saved.set(saved.with_result(bits));
     }
 }
 

@@ -1,8 +1,12 @@
 //! Traps and where they happened.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use precast_abi::trap::TrapCode;
+
+use crate::calls::{Calls, Frames};
+use crate::module::Module;
 
 /// A guest that was stopped: why, and where.
 pub struct Trap {
@@ -97,39 +101,68 @@ impl fmt::Debug for Trap {
 impl std::error::Error for Trap {}
 
 /// Calls between guest functions, innermost first. Its text has one line per frame.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// To take one is cheap: what the calls are is looked up when they are first asked for. Until it is
+/// dropped, the modules that it leads through stay open.
+#[derive(Clone, Default)]
 pub struct Backtrace {
-    pub(crate) frames: Vec<Frame>,
-    pub(crate) omitted: usize,
-    /// Whether more than that were omitted.
-    pub(crate) is_cut: bool,
+    calls: Calls,
+    frames: OnceLock<Frames>,
 }
 
 impl Backtrace {
+    pub(crate) fn of(calls: Calls) -> Backtrace {
+        Backtrace {
+            calls,
+            frames: OnceLock::new(),
+        }
+    }
+
+    fn resolved(&self) -> &Frames {
+        self.frames.get_or_init(|| self.calls.frames())
+    }
+
     /// The frames, innermost first. Of a very deep stack only the ends are kept.
     pub fn frames(&self) -> &[Frame] {
-        &self.frames
+        &self.resolved().frames
     }
 
     /// How many frames were left out between the two ends; at least so many if that is thousands.
     pub fn omitted(&self) -> usize {
-        self.omitted
+        self.resolved().omitted
+    }
+}
+
+impl PartialEq for Backtrace {
+    fn eq(&self, other: &Backtrace) -> bool {
+        let (this, other) = (self.resolved(), other.resolved());
+        this.frames == other.frames && (this.omitted, this.is_cut) == (other.omitted, other.is_cut)
+    }
+}
+
+impl Eq for Backtrace {}
+
+impl fmt::Debug for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backtrace")
+            .field("frames", &self.frames())
+            .field("omitted", &self.omitted())
+            .finish()
     }
 }
 
 /// One call of a guest function.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Frame {
-    pub(crate) module: String,
+    pub(crate) module: Module,
     pub(crate) function: u32,
-    pub(crate) name: Option<String>,
     pub(crate) wasm_offset: Option<u32>,
 }
 
 impl Frame {
     /// Name of the module; may be empty.
     pub fn module(&self) -> &str {
-        &self.module
+        self.module.name()
     }
 
     /// Index of the function in the module's function index space.
@@ -139,21 +172,46 @@ impl Frame {
 
     /// Name of the function, where the module names it.
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        let name = self.module.metadata().function_name(self.function);
+        name.ok().filter(|name| !name.is_empty())
     }
 
     /// Offset in the module's file of the instruction that was being executed.
     pub fn wasm_offset(&self) -> Option<u32> {
         self.wasm_offset
     }
+
+    /// All that it tells.
+    fn told(&self) -> (&str, u32, Option<&str>, Option<u32>) {
+        (self.module(), self.function, self.name(), self.wasm_offset)
+    }
+}
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Frame) -> bool {
+        self.told() == other.told()
+    }
+}
+
+impl Eq for Frame {}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("module", &self.module())
+            .field("function", &self.function)
+            .field("name", &self.name())
+            .field("wasm_offset", &self.wasm_offset)
+            .finish()
+    }
 }
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.module.is_empty() {
-            write!(f, "{}!", Printable(&self.module))?;
+        if !self.module().is_empty() {
+            write!(f, "{}!", Printable(self.module()))?;
         }
-        match &self.name {
+        match self.name() {
             Some(name) => Printable(name).fmt(f)?,
             None => write!(f, "wasm-function[{}]", self.function)?,
         }
@@ -179,15 +237,20 @@ impl fmt::Display for Printable<'_> {
 
 impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let innermost = self.frames.len() - self.frames.len() / 2;
-        for (i, frame) in self.frames.iter().enumerate() {
-            if self.omitted > 0 && i == innermost {
-                let more = if self.is_cut { "more than " } else { "" };
-                writeln!(f, "     … {more}{} frames …", self.omitted)?;
+        let Frames {
+            frames,
+            omitted,
+            is_cut,
+        } = self.resolved();
+        let innermost = frames.len() - frames.len() / 2;
+        for (i, frame) in frames.iter().enumerate() {
+            if *omitted > 0 && i == innermost {
+                let more = if *is_cut { "more than " } else { "" };
+                writeln!(f, "     … {more}{omitted} frames …")?;
             }
-            match (i < innermost, self.is_cut) {
+            match (i < innermost, is_cut) {
                 (true, _) => writeln!(f, "{i:4}: {frame}")?,
-                (false, false) => writeln!(f, "{:4}: {frame}", i + self.omitted)?,
+                (false, false) => writeln!(f, "{:4}: {frame}", i + omitted)?,
                 (false, true) => writeln!(f, "      {frame}")?,
             }
         }
@@ -202,15 +265,10 @@ mod tests {
     /// Names are the module's own words.
     #[test]
     fn names_in_backtraces_cannot_drive_a_terminal_or_forge_frames() {
-        let frame = Frame {
-            module: "m\r".to_owned(),
-            function: 3,
-            name: Some("f\n   1: forged\u{1b}[31mé".to_owned()),
-            wasm_offset: Some(16),
-        };
+        let name = "f\n   1: forged\u{1b}[31mé\r";
         assert_eq!(
-            frame.to_string(),
-            "m\\r!f\\n   1: forged\\u{1b}[31mé at 0x10"
+            Printable(name).to_string(),
+            "f\\n   1: forged\\u{1b}[31mé\\r"
         );
     }
 }

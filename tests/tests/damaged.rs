@@ -348,8 +348,8 @@ fn tables_of_exceptions_lead_nowhere_but_to_handlers() {
         (frame, &[0, 1 << 20, 0x7fff_fff0, u32::MAX - 15, 24]),
         (frame + 4, &[4, 1 << 20, u32::MAX - 7]),
         // The handlers.
-        (frame + 8, &[1, u32::MAX]),
-        (frame + 12, &[0, 2, u32::MAX]),
+        (frame + 8, &[2, u32::MAX]),
+        (frame + 12, &[0, 3, u32::MAX]),
         // What they catch, and where they are.
         (handler, &[2, 3, 1 << 20]),
         (handler + 4, &[text, text + 1, u32::MAX]),

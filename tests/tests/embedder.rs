@@ -220,6 +220,32 @@ fn a_sealed_object_runs_whatever_becomes_of_its_file() {
 }
 
 #[test]
+fn a_backtrace_keeps_its_module_open_and_no_longer() {
+    let wasm = wat::parse_str(r#"(module (func $f (export "run") unreachable))"#).unwrap();
+    let object = compile(&wasm, &Options::default()).unwrap().bytes;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("traced.so");
+    std::fs::write(&path, &object).unwrap();
+    let is_mapped = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.contains(path.to_str().unwrap())
+    };
+    // SAFETY: the compiler made it a moment ago, and nobody else knows the folder.
+    let module = unsafe { Module::open(&path) }.unwrap();
+    let mut store = Store::new(());
+    let guest = Linker::new().instantiate(&mut store, &module).unwrap();
+    let run = guest.func::<(), ()>(&store, "run").unwrap();
+    let trap = trap(run.call(&mut store, ()));
+    drop((store, module));
+    assert!(is_mapped());
+    let frame = trap.backtrace().frames()[0].clone();
+    drop(trap);
+    assert_eq!(frame.name(), Some("f"));
+    drop(frame);
+    assert!(!is_mapped());
+}
+
+#[test]
 fn nothing_is_writable_and_executable_at_once() {
     let mut linker = Linker::<()>::new();
     linker.func("h", "f", |_: Caller<'_, ()>, x: i32| x);

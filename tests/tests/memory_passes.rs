@@ -88,6 +88,85 @@ fn bulk_operations_of_a_known_length_do_all_or_nothing() {
     }
 }
 
+/// Short ranges are moved by the object itself, whichever way they overlap; long and empty ones by
+/// the loader.
+#[test]
+fn bulk_operations_of_a_length_that_is_not_known_do_all_or_nothing() {
+    let text = r#"(module (memory (export "m") 1)
+        (func (export "copy") (param i32 i32 i32)
+            (memory.copy (local.get 0) (local.get 1) (local.get 2)))
+        (func (export "fill") (param i32 i32 i32)
+            (memory.fill (local.get 0) (local.get 1) (local.get 2))))"#;
+    let size = 65_536;
+    for passes in [Passes::ALL, Passes::NONE] {
+        let options = Options {
+            passes,
+            ..Options::default()
+        };
+        let mut store = Store::new(());
+        let module = module_with(text, &options);
+        let instance = Linker::new().instantiate(&mut store, &module).unwrap();
+        let memory = instance.memory(&store, "m").unwrap();
+        let func = |name| instance.func::<(i32, i32, i32), ()>(&store, name);
+        let (copies, fills) = (func("copy").unwrap(), func("fill").unwrap());
+        let borders = [31, 32, 33, 63, 64, 65, 99, 127, 128, 129];
+        let long = [size, size + 1, 1 << 31, u32::MAX as usize];
+        let lens = (0..=17).chain(borders).chain(long);
+        for len in lens {
+            let last = size.saturating_sub(len);
+            let froms = [13, last];
+            let ends = [0, last, last + 1, size + 1, u32::MAX as usize];
+            for from in froms {
+                let near = [from.saturating_sub(3), from + 1, from + len / 2];
+                for to in ends.into_iter().chain(near) {
+                    let mut expected = fill_with_pattern(memory, &mut store);
+                    let what = format!("copy {to} {from} {len}");
+                    let fits = copy(&mut expected, to, from, len);
+                    let args = (to as i32, from as i32, len as i32);
+                    check(fits, copies.call(&mut store, args), &what);
+                    assert!(memory.data(&store).unwrap() == expected, "{what}");
+                    if fits {
+                        // From out of bounds, nothing is copied.
+                        let args = (to as i32, (last + 1) as i32, len as i32);
+                        check(false, copies.call(&mut store, args), &what);
+                        assert!(memory.data(&store).unwrap() == expected, "{what}");
+                    }
+                }
+            }
+            for to in ends {
+                let mut expected = fill_with_pattern(memory, &mut store);
+                let what = format!("fill {to} {len}");
+                let fits = to + len <= size;
+                if fits {
+                    expected[to..to + len].fill(0xa5);
+                }
+                let args = (to as i32, 0x7fed_cba5, len as i32);
+                check(fits, fills.call(&mut store, args), &what);
+                assert!(memory.data(&store).unwrap() == expected, "{what}");
+            }
+        }
+    }
+}
+
+/// The stub that copies has no place in the module: the trap is the function's that called it.
+#[test]
+fn a_short_copy_out_of_bounds_is_told_of_its_function() {
+    let text = r#"(module (memory 1)
+        (func $inner (param i32)
+            (memory.copy (local.get 0) (i32.const 0) (i32.shr_u (i32.const 64) (local.get 0))))
+        (func $outer (export "f") (param i32) (call $inner (local.get 0))))"#;
+    let mut store = Store::new(());
+    let instance = Linker::new()
+        .instantiate(&mut store, &module(text))
+        .unwrap();
+    let f = instance.func::<i32, ()>(&store, "f").unwrap();
+    f.call(&mut store, 0).unwrap();
+    let trap = trap(f.call(&mut store, 65_536 - 32));
+    let frames = trap.backtrace().frames();
+    let names: Vec<_> = frames.iter().map(|frame| frame.name()).collect();
+    assert_eq!(names, [Some("inner"), Some("outer")], "{trap}");
+}
+
 fn check(fits: bool, result: Result<(), precast::Error>, what: &str) {
     match fits {
         true => result.unwrap_or_else(|error| panic!("{what}: {error}")),

@@ -1,6 +1,7 @@
 //! Runs the specification suite: `cargo test --test spec -- [FILTER] [--cpu CPU] [--opt LEVEL]
-//! [--memory-reservation BYTES] [--fuel]`.
+//! [--memory-reservation BYTES] [--fuel] [--target TARGET]`.
 //!
+//! The target may be another system's: the objects are run here all the same.
 //! Scripts run in parallel. The last line is `N passed, N failed, N skipped`, in assertions.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use precast_compiler::{Cpu, OptLevel, Options};
+use precast_compiler::{Cpu, OptLevel, Options, Target};
 use precast_tests::spec::runner::{Failure, Outcome, run_file};
 use precast_tests::spec::skip::SkipList;
 use precast_tests::spec::suite::{self, Script};
@@ -63,6 +64,10 @@ fn parse_arguments() -> Result<Arguments, String> {
                     Some(bytes.map_err(|_| "--memory-reservation needs a number of bytes")?);
             }
             "--fuel" => parsed.options.fuel = true,
+            "--target" => {
+                let target = Target::parse(&value()?).map_err(|error| error.to_string())?;
+                parsed.options.target = target;
+            }
             "--opt" => parsed.options.opt = opt_level(&value()?)?,
             "--threads" => {
                 parsed.threads = value()?.parse().map_err(|_| "--threads needs a number")?;

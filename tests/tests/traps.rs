@@ -224,6 +224,33 @@ fn backtraces_read_well() {
     assert_eq!(lines.len(), 2);
 }
 
+/// What the frames are is looked up when somebody asks, maybe long after.
+#[test]
+fn backtraces_are_read_when_everything_else_is_gone() {
+    let trap_of = |n: u32| {
+        let text = format!(
+            r#"(module $lost{n} (func $inner{n} unreachable) (func (export "run") (call $inner{n})))"#
+        );
+        let mut store = Store::new(());
+        let run = instance(&mut store, &text).func::<(), ()>(&store, "run");
+        trap(run.unwrap().call(&mut store, ()))
+    };
+    // Later modules take the place of earlier ones, unless those are kept.
+    let traps: Vec<_> = (0..20).map(trap_of).collect();
+    for (n, trap) in traps.iter().enumerate() {
+        let frames = trap.backtrace().clone();
+        let frames = std::thread::scope(|scope| {
+            let read = scope.spawn(|| frames.frames().to_vec());
+            read.join().unwrap()
+        });
+        assert_eq!(frames[0].module(), format!("lost{n}"));
+        assert_eq!(frames[0].name(), Some(&*format!("inner{n}")));
+        assert_eq!(frames[1].name(), Some("run"));
+        assert_eq!(frames.len(), 2);
+        assert_eq!(trap.backtrace().frames(), frames);
+    }
+}
+
 #[test]
 fn traps_on_many_threads_at_once() {
     let module = precast_tests::guest::module(

@@ -30,6 +30,25 @@ impl WasiCtx {
         &self.captured[STDERR].bytes
     }
 
+    /// The same descriptors, for a call that waits while other threads use the context.
+    ///
+    /// What such calls change of a context is nothing: they read and write what descriptors stand for.
+    pub(crate) fn aside(&self) -> WasiCtx {
+        WasiCtx {
+            table: self.table.clone(),
+            captured: [const {
+                Capture {
+                    bytes: Vec::new(),
+                    limit: 0,
+                }
+            }; 2],
+            args: Arc::clone(&self.args),
+            environment: Arc::clone(&self.environment),
+            random: Pool::EMPTY,
+            resolver: self.resolver,
+        }
+    }
+
     /// Takes what the guest wrote to its standard output; what it writes from now on is captured anew.
     pub fn take_stdout(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.captured[STDOUT].bytes)

@@ -9,7 +9,9 @@ use crate::errno::{Errno, Result};
 use crate::types::{FdFlags, FileType, Rights};
 
 /// One open descriptor of a guest.
-#[derive(Debug)]
+///
+/// A clone stands for the same open file.
+#[derive(Debug, Clone)]
 pub(crate) struct Descriptor {
     pub(crate) object: Object,
     pub(crate) filetype: FileType,
@@ -21,7 +23,7 @@ pub(crate) struct Descriptor {
 }
 
 /// What lies behind a descriptor.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Object {
     /// Reading ends at once, writing vanishes.
     Null,
@@ -32,7 +34,7 @@ pub(crate) enum Object {
     /// A file, pipe, or terminal of the host.
     File(File),
     Directory(Directory),
-    Socket(OwnedFd),
+    Socket(Arc<OwnedFd>),
 }
 
 /// Bytes that a guest reads as its standard input.
@@ -59,9 +61,9 @@ impl Source {
 }
 
 /// A file, pipe, or terminal of the host.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct File {
-    pub(crate) fd: OwnedFd,
+    pub(crate) fd: Arc<OwnedFd>,
     /// The host or other processes use the same open file: its flags are not ours to change.
     pub(crate) shared: bool,
     /// It came through a read-only directory: nothing about it may change.
@@ -73,12 +75,12 @@ pub(crate) struct File {
 }
 
 /// A directory of the host.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Directory {
     /// For finding paths below it. Preopened directories are shared by all contexts of one builder.
     pub(crate) fd: Arc<OwnedFd>,
     /// For listing it: an open file of our own, because the position in the listing belongs to it. Opened when first needed.
-    pub(crate) listing: Option<OwnedFd>,
+    pub(crate) listing: Option<Arc<OwnedFd>>,
     /// Its name for the guest, if it was preopened.
     pub(crate) preopen: Option<Arc<[u8]>>,
     /// Nothing below it may change.
@@ -112,9 +114,9 @@ impl Descriptor {
         let flags = from_host(rustix::fs::fcntl_getfl(&fd)?);
         let read_only = !direction.has(Rights::FD_WRITE);
         let object = match filetype {
-            FileType::SocketStream | FileType::SocketDgram => Object::Socket(fd),
+            FileType::SocketStream | FileType::SocketDgram => Object::Socket(Arc::new(fd)),
             _ => Object::File(File {
-                fd,
+                fd: Arc::new(fd),
                 shared,
                 read_only,
                 waits,
@@ -155,7 +157,7 @@ impl Descriptor {
             .with(Rights::SOCKET);
         Ok(Self {
             filetype: filetype(fd.as_fd(), &stat),
-            object: Object::Socket(fd),
+            object: Object::Socket(Arc::new(fd)),
             flags,
             rights,
             inheriting: rights,

@@ -5,8 +5,9 @@
 
 use std::marker::PhantomData;
 
-use precast::GuestMemory;
+use precast::{GuestMemory, SharedMemory};
 
+use crate::copies::{Copies, MOST};
 use crate::errno::{Errno, Result};
 use crate::stop::Stop;
 
@@ -78,6 +79,15 @@ impl GuestSlice {
         self.len
     }
 
+    /// The pieces of at most `len` bytes that it consists of.
+    pub(crate) fn pieces(self, len: u64) -> impl Iterator<Item = Self> {
+        let Self { address, len: all } = self;
+        (0..all.div_ceil(len)).map(move |index| Self {
+            address: address.wrapping_add((index * len) as u32),
+            len: len.min(all - index * len),
+        })
+    }
+
     /// Its first `len` bytes, or all of it if it is shorter.
     pub(crate) fn first(self, len: u64) -> Self {
         Self {
@@ -145,23 +155,53 @@ impl Layout for GuestSlice {
 
 /// The guest as one call sees it: its memory, and whether it is to stop.
 pub(crate) struct Guest<'a> {
-    memory: GuestMemory<'a>,
+    memory: Memory<'a>,
     stop: Stop<'a>,
+}
+
+/// A guest's memory: its own, or one that threads share.
+enum Memory<'a> {
+    Own(GuestMemory<'a>),
+    Shared(Copies),
 }
 
 impl<'a> Guest<'a> {
     pub(crate) fn new(memory: GuestMemory<'a>, stop: Stop<'a>) -> Self {
+        let memory = Memory::Own(memory);
         Self { memory, stop }
     }
 
-    /// The whole memory, unchangeable.
-    pub(crate) fn memory(&self) -> &[u8] {
-        &self.memory
+    /// One whose memory threads share.
+    pub(crate) fn sharing(memory: SharedMemory, stop: Stop<'a>) -> Self {
+        let memory = Memory::Shared(Copies::of(memory));
+        Self { memory, stop }
     }
 
-    /// The whole memory; what is written is asked for by its range.
-    pub(crate) fn memory_mut(&mut self) -> &mut GuestMemory<'a> {
-        &mut self.memory
+    /// Bytes of its memory.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        match &self.memory {
+            Memory::Own(memory) => memory.len(),
+            Memory::Shared(copies) => copies.size(),
+        }
+    }
+
+    /// The memory itself, if it is the guest's own; what is written is asked for by its range.
+    #[inline]
+    pub(crate) fn own_memory(&mut self) -> Option<&mut GuestMemory<'a>> {
+        match &mut self.memory {
+            Memory::Own(memory) => Some(memory),
+            Memory::Shared(_) => None,
+        }
+    }
+
+    /// How many bytes can be asked for at once.
+    #[inline]
+    pub(crate) fn most_at_once(&self) -> u64 {
+        match &self.memory {
+            Memory::Own(_) => u64::MAX,
+            Memory::Shared(_) => MOST as u64,
+        }
     }
 
     pub(crate) fn stop(&self) -> Stop<'a> {
@@ -171,7 +211,7 @@ impl<'a> Guest<'a> {
     /// Says EFAULT now for a range that will be written later.
     #[inline]
     pub(crate) fn check(&self, slice: GuestSlice) -> Result<()> {
-        slice.check(self.memory.len()).map(|_| ())
+        slice.check(self.size()).map(|_| ())
     }
 
     /// Says EFAULT now for a result that will be written later.
@@ -182,14 +222,28 @@ impl<'a> Guest<'a> {
 
     #[inline]
     pub(crate) fn bytes(&self, slice: GuestSlice) -> Result<&[u8]> {
-        let range = slice.check(self.memory.len())?;
-        Ok(&self.memory[range])
+        let range = slice.check(self.size())?;
+        match &self.memory {
+            Memory::Own(memory) => Ok(&memory[range]),
+            Memory::Shared(copies) => copies.bytes(range),
+        }
     }
 
     #[inline]
     pub(crate) fn bytes_mut(&mut self, slice: GuestSlice) -> Result<&mut [u8]> {
-        let range = slice.check(self.memory.len())?;
-        self.memory.slice_mut(range).ok_or(Errno::Fault)
+        let range = slice.check(self.size())?;
+        match &mut self.memory {
+            Memory::Own(memory) => memory.slice_mut(range).ok_or(Errno::Fault),
+            Memory::Shared(copies) => copies.bytes_mut(range),
+        }
+    }
+
+    /// Copies `bytes` to a range that was checked.
+    pub(crate) fn put(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
+        match &mut self.memory {
+            Memory::Own(memory) => memory.write(offset, bytes).ok_or(Errno::Fault),
+            Memory::Shared(copies) => copies.write(offset, bytes),
+        }
     }
 
     #[inline]

@@ -3,8 +3,6 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
-use precast::GuestMemory;
-
 use crate::errno::{Errno, Result};
 use crate::guest::{Guest, GuestPtr, GuestSlice};
 
@@ -66,6 +64,9 @@ pub(crate) fn gather<R>(
     iovecs: Iovecs,
     call: impl FnOnce(&[IoSlice<'_>]) -> Result<R>,
 ) -> Result<R> {
+    if guest.most_at_once() < MAX_BYTES {
+        return call(&[IoSlice::new(&gather_copies(guest, iovecs)?)]);
+    }
     let mut few = [IoSlice::new(&[]); FEW];
     let mut many = Vec::new();
     let mut count = 0;
@@ -91,6 +92,19 @@ pub(crate) fn gather<R>(
     }
 }
 
+/// The first bytes to write out, where they can only be copied.
+fn gather_copies(guest: &Guest<'_>, iovecs: Iovecs) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for piece in iovecs.pieces(guest)? {
+        guest.check(piece)?;
+        let room = BOUNCE - bytes.len() as u64;
+        if room > 0 && piece.len() > 0 {
+            bytes.extend_from_slice(guest.bytes(piece.first(room))?);
+        }
+    }
+    Ok(bytes)
+}
+
 /// Gives `call` the pieces to fill; `call` answers how many bytes it wrote to them, in order.
 ///
 /// Pieces may overlap: then the bytes go through a buffer, and later pieces overwrite earlier ones.
@@ -99,7 +113,7 @@ pub(crate) fn scatter(
     iovecs: Iovecs,
     call: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<usize>,
 ) -> Result<usize> {
-    let size = guest.memory().len();
+    let size = guest.size();
     let mut ranges = Vec::new();
     let mut only = None;
     for piece in iovecs.pieces(guest)? {
@@ -117,24 +131,25 @@ pub(crate) fn scatter(
     }
     if ranges.is_empty() {
         // None or one, by far the most frequent.
-        return match only {
-            None => call(&mut []),
-            Some(range) => {
-                let bytes = guest.memory_mut().slice_mut(range).ok_or(Errno::Fault)?;
+        return match (only, guest.own_memory()) {
+            (None, _) => call(&mut []),
+            (Some(range), Some(memory)) => {
+                let bytes = memory.slice_mut(range).ok_or(Errno::Fault)?;
                 call(&mut [IoSliceMut::new(bytes)])
             }
+            (Some(range), None) => bounce(guest, &[range], call),
         };
     }
-    if let Some(slices) = guest.memory_mut().slices_mut(&ranges) {
+    if let Some(slices) = guest.own_memory().and_then(|own| own.slices_mut(&ranges)) {
         let mut slices: Vec<_> = slices.into_iter().map(IoSliceMut::new).collect();
         return call(&mut slices);
     }
-    bounce(guest.memory_mut(), &ranges, call)
+    bounce(guest, &ranges, call)
 }
 
-/// Fills overlapping ranges by way of a buffer.
+/// Fills ranges by way of a buffer: overlapping ones, or those of a memory that threads share.
 fn bounce(
-    memory: &mut GuestMemory<'_>,
+    guest: &mut Guest<'_>,
     ranges: &[Range<usize>],
     call: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<usize>,
 ) -> Result<usize> {
@@ -144,7 +159,7 @@ fn bounce(
     let mut rest = buffer.get(..read).ok_or(Errno::Io)?;
     for range in ranges {
         let (now, later) = rest.split_at(rest.len().min(range.len()));
-        memory.write(range.start, now).ok_or(Errno::Fault)?;
+        guest.put(range.start, now)?;
         rest = later;
     }
     Ok(read)

@@ -8,6 +8,7 @@
 
 mod bind;
 mod builder;
+mod copies;
 mod ctx;
 mod descriptor;
 mod errno;
@@ -18,6 +19,7 @@ mod preview1;
 mod resolve;
 mod stop;
 mod table;
+mod threads;
 mod types;
 mod unstable;
 mod version;
@@ -32,3 +34,4 @@ pub use builder::{BuildError, Input, Output, Perms, WasiCtxBuilder};
 pub use ctx::WasiCtx;
 pub use errno::Errno;
 pub use exit::Exit;
+pub use threads::{Kill, Program, Thread};

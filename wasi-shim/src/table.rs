@@ -5,7 +5,7 @@ use crate::errno::{Errno, Result};
 use crate::types::Rights;
 
 /// A guest's descriptors by number. A new one gets the lowest free number, as in POSIX.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Table {
     slots: Vec<Option<Descriptor>>,
     /// How many may be open at once.

@@ -2,7 +2,7 @@
 
 use precast::ObjectView;
 use precast::object::{Damage, Fault, Metadata, Part};
-use precast_abi::cpu::X86;
+use precast_abi::cpu;
 use precast_abi::object::{Arch, ExternKind, MemoryRecord, ObjectHeader, Os, TableRecord};
 
 use super::{Checked, types};
@@ -83,7 +83,7 @@ impl Report {
         let header = data.header();
         Ok(Report {
             target: target(header.arch, header.os),
-            cpu_features: features(header.cpu_features),
+            cpu_features: features(header.arch, header.cpu_features),
             abi: format!("{}.{}", header.version.major, header.version.minor),
             producer: data.producer()?.to_owned(),
             module_name: data.module_name()?.to_owned(),
@@ -114,25 +114,27 @@ fn all<T>(len: u32, one: impl FnMut(u32) -> Result<T, Damage>) -> Result<Vec<T>,
     (0..len).map(one).collect()
 }
 
+/// Every architecture, with its name.
+const ARCHS: [(Arch, &str); 3] = [
+    (Arch::X86_64, "x86_64"),
+    (Arch::Aarch64, "aarch64"),
+    (Arch::Riscv64, "riscv64"),
+];
+
 fn target(arch: u16, os: u16) -> String {
-    let arch = [
-        (Arch::X86_64, "x86_64"),
-        (Arch::Aarch64, "aarch64"),
-        (Arch::Riscv64, "riscv64"),
-    ]
-    .into_iter()
-    .find_map(|(known, name)| (known as u16 == arch).then_some(name));
+    let mut archs = ARCHS.into_iter();
+    let arch = archs.find_map(|(known, name)| (known as u16 == arch).then_some(name));
     let os = [(Os::Linux, "linux"), (Os::Macos, "macos")]
         .into_iter()
         .find_map(|(known, name)| (known as u16 == os).then_some(name));
     format!("{}-{}", arch.unwrap_or("unknown"), os.unwrap_or("unknown"))
 }
 
-fn features(bits: u64) -> Vec<&'static str> {
-    let known = X86::ALL
-        .into_iter()
-        .filter(|(feature, _)| bits & feature.bit() != 0);
-    known.map(|(_, name)| name).collect()
+fn features(arch: u16, bits: u64) -> Vec<&'static str> {
+    let arch = ARCHS.into_iter().find(|(known, _)| *known as u16 == arch);
+    let known = arch.map_or(&[][..], |(arch, _)| cpu::features(arch));
+    let had = known.iter().filter(|(feature, _)| bits & feature != 0);
+    had.map(|(_, name)| *name).collect()
 }
 
 fn import(data: &Metadata<'_>, index: u32) -> Result<Import, Damage> {

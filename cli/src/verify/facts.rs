@@ -5,7 +5,7 @@ use super::value::Thing;
 use precast::object::{Damage, Metadata, ObjectView};
 use precast_abi::NONE;
 use precast_abi::instance::InstanceHeader;
-use precast_abi::object::{FunctionRecord, ObjectHeader};
+use precast_abi::object::{FunctionRecord, MemoryRecord, ObjectHeader};
 use precast_abi::types::{Kind, ValType};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -182,7 +182,8 @@ impl<'a> Facts<'a> {
     fn memories(&mut self) -> Result<(), Damage> {
         for index in 0..self.header.memories.len {
             let memory = self.metadata.memory(index)?;
-            let imported = index < self.header.imported_memories;
+            let shared = memory.flags & MemoryRecord::SHARED != 0;
+            let imported = index < self.header.imported_memories || shared;
             let cell = match (imported, index) {
                 (true, _) => Cell::Address(Thing::MemoryDef),
                 (false, 0) => Cell::OwnBase,

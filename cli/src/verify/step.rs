@@ -146,7 +146,7 @@ impl Step<'_, '_> {
                 1 => 0xff,
                 _ => 0xffff,
             })),
-            Mnemonic::Movsxd if target.is_gpr64() => self.signed_load(state, instruction),
+            Mnemonic::Movsxd if target.is_gpr64() => self.sign_extended(state, instruction),
             Mnemonic::Lea => effective_address(state, instruction),
             Mnemonic::Add => state.get(target).add(self.source(state, instruction, 1)),
             Mnemonic::Sub => difference(state, instruction, self.source(state, instruction, 1)),
@@ -189,7 +189,10 @@ impl Step<'_, '_> {
     fn loaded(&self, state: &State, instruction: &Instruction) -> Value {
         match operand_size(instruction, 1) {
             8 => self.loaded_word(state, effective_address(state, instruction)),
-            4 => Value::Int(U32),
+            4 => match entry_of_array(effective_address(state, instruction)) {
+                Some((array, count)) => Value::Word { array, count },
+                None => Value::Int(U32),
+            },
             2 => Value::Int(Range::up_to(0xffff)),
             1 => Value::Int(Range::up_to(0xff)),
             _ => Value::Unknown,
@@ -234,20 +237,16 @@ impl Step<'_, '_> {
         }
     }
 
-    /// What a load of 32 bits that extends the sign gives: an entry of an array of distances.
-    fn signed_load(&self, state: &State, instruction: &Instruction) -> Value {
-        let OpKind::Memory = instruction.op1_kind() else {
-            return Value::Unknown;
+    /// What 32 bits become whose sign is extended, if they are an entry of an array of distances.
+    fn sign_extended(&self, state: &State, instruction: &Instruction) -> Value {
+        let word = match instruction.op1_kind() {
+            OpKind::Memory => self.loaded(state, instruction),
+            OpKind::Register => self.source(state, instruction, 1),
+            _ => return Value::Unknown,
         };
-        let Value::Code { start, offset } = effective_address(state, instruction) else {
-            return Value::Unknown;
-        };
-        if offset.zeros < 2 || offset.low < 0 {
-            return Value::Unknown;
-        }
-        Value::Distance {
-            array: start,
-            count: offset.high / 4 + 1,
+        match word {
+            Value::Word { array, count } => Value::Distance { array, count },
+            _ => Value::Unknown,
         }
     }
 
@@ -335,9 +334,19 @@ fn scaled(value: Value, scale: u32) -> Value {
     }
 }
 
+/// The array of 32-bit distances that an entry at this address belongs to, and how many it has.
+fn entry_of_array(address: Value) -> Option<(i64, i64)> {
+    let Value::Code { start, offset } = address else {
+        return None;
+    };
+    let is_entry = offset.zeros >= 2 && offset.low >= 0;
+    is_entry.then_some((start, offset.high / 4 + 1))
+}
+
 /// The lower 32 bits, zero-extended.
 fn low_half(value: Value) -> Value {
     match value {
+        Value::Word { .. } => value,
         Value::Int(range) if range.low >= 0 && range.high <= u32::MAX.into() => value,
         _ => Value::Int(U32),
     }

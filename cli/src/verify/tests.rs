@@ -72,6 +72,42 @@ fn look(object: &[u8]) -> (CodeReport, Vec<Finding>) {
     verify_code(&view).expect("its records are sound")
 }
 
+/// Atomic operators of all forms, on a memory with guard pages and on a shared one.
+const ATOMIC: &str = r#"
+(module
+  (memory 1 4)
+  (memory $shared 1 4 shared)
+  (func (export "own") (param i32 i32) (result i32)
+    (i32.atomic.store offset=8 (local.get 0) (local.get 1))
+    (drop (i32.atomic.rmw.add (local.get 0) (local.get 1)))
+    (i32.add (i32.atomic.rmw.and (local.get 0) (local.get 1))
+      (i32.atomic.rmw8.cmpxchg_u (local.get 0) (local.get 1) (i32.const 3))))
+  (func (export "shared") (param i32 i32) (result i32)
+    (i32.atomic.store $shared offset=8 (local.get 0) (local.get 1))
+    (drop (i32.atomic.rmw.add $shared (local.get 0) (local.get 1)))
+    (atomic.fence)
+    (i32.add (i32.atomic.rmw.and $shared (local.get 0) (local.get 1))
+      (i32.add (i32.atomic.rmw16.xor_u $shared offset=5000 (local.get 0) (local.get 1))
+        (i32.atomic.rmw8.cmpxchg_u $shared (local.get 0) (local.get 1) (i32.const 3)))))
+  (func (export "wait") (param i32 i64) (result i32)
+    (i32.add (memory.atomic.wait64 $shared offset=8 (local.get 0) (local.get 1) (i64.const -1))
+      (memory.atomic.notify $shared (local.get 0) (memory.size $shared)))))"#;
+
+#[test]
+fn atomic_operators_pass() {
+    let wasm = wat::parse_str(ATOMIC).expect("well-formed");
+    for opt in [OptLevel::None, OptLevel::Speed] {
+        let options = Options {
+            opt,
+            ..Options::default()
+        };
+        let object = compile(&wasm, &options).expect("it compiles").bytes;
+        let (report, findings) = look(&object);
+        assert_eq!(findings, [], "{opt:?}");
+        assert!(report.memory_accesses > 0 && report.compared_accesses > 0);
+    }
+}
+
 #[test]
 fn compiled_code_passes_at_every_level_of_optimisation() {
     for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {

@@ -116,6 +116,8 @@ pub(super) enum Value {
     Code { start: i64, offset: Range },
     /// An entry of the array of 32-bit distances at this address, one of so many.
     Distance { array: i64, count: i64 },
+    /// The same, extended by zeros: not a distance yet.
+    Word { array: i64, count: i64 },
     /// The code that such an entry leads to.
     Target { array: i64, count: i64 },
     /// The address of something outside, as loaded from instance data, and this number.
@@ -161,10 +163,18 @@ impl Value {
         matches!(self, Value::Base(range) if range.as_exact() == Some(0))
     }
 
+    /// A word is a number of 32 bits to whoever does not extend its sign.
+    fn as_number(self) -> Value {
+        match self {
+            Value::Word { .. } => Value::Int(U32),
+            value => value,
+        }
+    }
+
     /// The sum of two 64-bit values.
     pub(super) fn add(self, other: Value) -> Value {
         use Value::*;
-        match (self, other) {
+        match (self.as_number(), other.as_number()) {
             (Int(a), Int(b)) => a.add(b).map_or(Unknown, Int),
             (Base(a), Int(b)) | (Int(b), Base(a)) => a.add(b).map_or(Wild, Base),
             (Base(_) | Wild, Unknown | Int(_)) | (Unknown | Int(_), Base(_) | Wild) => Wild,
@@ -301,6 +311,14 @@ mod tests {
             }
         );
         assert_eq!(Value::code(60).add(entry), Value::Unknown);
+        let word = Value::Word {
+            array: 64,
+            count: 3,
+        };
+        let Value::Code { offset, .. } = Value::code(64).add(word) else {
+            panic!("what is not extended leads nowhere")
+        };
+        assert_eq!(offset, U32);
         assert_eq!(
             Value::code(60).add(Value::exact(4)).add(entry),
             Value::Unknown

@@ -7,10 +7,6 @@ use cranelift_codegen::entity::EntityRef;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::Operator;
 
-/// Results that travel in registers whatever they are made of. Where there are more, a caller may
-/// pass the address of room for them before the hidden parameter.
-const REGISTER_RESULTS: usize = 8;
-
 /// Read-only arrays for indirect calls may take this many bytes in a module; tables beyond
 /// that stay ordinary tables.
 const MAX_CODE_TABLE_BYTES: u64 = 16 << 20;
@@ -33,8 +29,13 @@ const MAX_IMAGE_PADDING: u64 = 64 << 20;
 const IMAGE_FACTOR: u64 = 4;
 const IMAGE_PAGE: u64 = 64 << 10;
 
-/// Completes the model with what follows from all of it.
-pub(super) fn finish(module: &mut ModuleInfo<'_>, facts: Facts) -> wasmparser::Result<()> {
+/// Completes the model with what follows from all of it. Of `register_results` results none is
+/// passed by the address of room for it.
+pub(super) fn finish(
+    module: &mut ModuleInfo<'_>,
+    facts: Facts,
+    register_results: usize,
+) -> wasmparser::Result<()> {
     for index in &facts.written_globals {
         module.globals[GlobalIndex::from_u32(*index)].written = true;
     }
@@ -50,7 +51,7 @@ pub(super) fn finish(module: &mut ModuleInfo<'_>, facts: Facts) -> wasmparser::R
     for index in &facts.used_elements {
         module.elements[ElemIndex::from_u32(*index)].used = true;
     }
-    let elements_may_trap = fold_elements(module, &facts);
+    let elements_may_trap = fold_elements(module, &facts, register_results);
     fold_data(module, elements_may_trap);
     module.sole_elements = sole_elements(module);
     find_callees(module, &facts);
@@ -62,8 +63,8 @@ pub(super) fn finish(module: &mut ModuleInfo<'_>, facts: Facts) -> wasmparser::R
 
 /// Finds the tables that no one can change. Returns whether an active element segment may trap
 /// at instantiation.
-fn fold_elements(module: &mut ModuleInfo<'_>, facts: &Facts) -> bool {
-    let mut candidates = candidates(module, facts);
+fn fold_elements(module: &mut ModuleInfo<'_>, facts: &Facts, register_results: usize) -> bool {
+    let mut candidates = candidates(module, facts, register_results);
     let mut may_trap = false;
     for segment in module.elements.values() {
         let ElementMode::Active { table, offset } = &segment.mode else {
@@ -83,7 +84,11 @@ fn fold_elements(module: &mut ModuleInfo<'_>, facts: &Facts) -> bool {
 }
 
 /// The tables that could be immutable, but for their segments.
-fn candidates(module: &ModuleInfo<'_>, facts: &Facts) -> BTreeSet<TableIndex> {
+fn candidates(
+    module: &ModuleInfo<'_>,
+    facts: &Facts,
+    register_results: usize,
+) -> BTreeSet<TableIndex> {
     let mut bytes = 0u64;
     let mut room_for = |table: &Table<'_>| {
         let entries = table.min.saturating_add(1);
@@ -97,7 +102,7 @@ fn candidates(module: &ModuleInfo<'_>, facts: &Facts) -> BTreeSet<TableIndex> {
         let types = facts.indirect_calls.range(calls);
         types
             .map(|(&(_, ty), _)| &module.types[TypeIndex::from_u32(ty)])
-            .all(|ty| ty.results.len() <= REGISTER_RESULTS)
+            .all(|ty| ty.results.len() <= register_results)
     };
     let candidates = module.tables.iter().filter(|(index, table)| {
         let known_init = matches!(

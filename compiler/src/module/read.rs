@@ -3,13 +3,16 @@
 use super::analysis;
 use super::const_expr::{self, ConstValue, Init};
 use super::facts::{self, Body};
-use super::features::{self, SUPPORTED};
+use super::features;
 use super::*;
 use crate::error::CompileError;
+use crate::options::Options;
+#[cfg(test)]
+use crate::options::Target;
 use cranelift_codegen::entity::EntityRef;
 use wasmparser::{
     CompositeInnerType, ExternalKind, KnownCustom, Name, Parser, Payload, TableInit, TypeRef,
-    ValidPayload, Validator,
+    ValidPayload, Validator, WasmFeatures,
 };
 
 /// Source locations are 32 bits wide.
@@ -21,16 +24,30 @@ impl<'a> ModuleInfo<'a> {
     /// # Errors
     ///
     /// The module is invalid, uses what is not supported, or is too large.
+    #[cfg(test)]
     pub(crate) fn read(wasm: &'a [u8]) -> Result<ModuleInfo<'a>, CompileError> {
+        ModuleInfo::read_for(&Options::for_target(Target::X86_64_LINUX), wasm)
+    }
+
+    /// Reads a module that is to be compiled with these options.
+    ///
+    /// # Errors
+    ///
+    /// The module is invalid, uses what is not supported, or is too large.
+    pub(crate) fn read_for(
+        options: &Options,
+        wasm: &'a [u8],
+    ) -> Result<ModuleInfo<'a>, CompileError> {
         if wasm.len() as u64 > MAX_MODULE_SIZE {
             let what = "modules of 4 GiB and more are not supported".to_owned();
             return Err(CompileError::TooLarge { what });
         }
         features::refuse_component(wasm)?;
         let blame = |error| features::blame(wasm, error);
-        let (mut module, bodies) = read_sections(wasm).map_err(blame)?;
+        let features = features::supported(options);
+        let (mut module, bodies) = read_sections(wasm, features).map_err(blame)?;
         let facts = facts::validate_bodies(bodies).map_err(blame)?;
-        analysis::finish(&mut module, facts).map_err(blame)?;
+        analysis::finish(&mut module, facts, options.target.register_results()).map_err(blame)?;
         Ok(module)
     }
 
@@ -57,12 +74,15 @@ impl<'a> ModuleInfo<'a> {
 }
 
 /// Reads and validates everything but the bodies of functions.
-fn read_sections(wasm: &[u8]) -> wasmparser::Result<(ModuleInfo<'_>, Vec<Body<'_>>)> {
+fn read_sections(
+    wasm: &[u8],
+    features: WasmFeatures,
+) -> wasmparser::Result<(ModuleInfo<'_>, Vec<Body<'_>>)> {
     let mut module = ModuleInfo::empty();
     let mut bodies = Vec::new();
-    let mut validator = Validator::new_with_features(SUPPORTED);
+    let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
-    parser.set_features(SUPPORTED);
+    parser.set_features(features);
     for payload in parser.parse_all(wasm) {
         let payload = payload?;
         match validator.payload(&payload)? {
@@ -233,6 +253,7 @@ impl<'a> ModuleInfo<'a> {
             max: ty.maximum,
             index64: ty.memory64,
             page_size_log2,
+            shared: ty.shared,
             imported,
             exported: false,
             grown: false,

@@ -12,7 +12,7 @@
 //! File offsets and addresses are the same. Our loader maps metadata, text, and image; the rest
 //! is for `dlopen`, debuggers and profilers.
 
-use super::{Parts, Symbol, string_at};
+use super::{Cursor, MAX_SIZE, Parts, Symbol, pad_to, string_at};
 use crate::error::CompileError;
 use crate::link::Places;
 use crate::options::Target;
@@ -31,9 +31,6 @@ const BUILD_ID_SIZE: usize = 20;
 /// Name and contents of the note that holds the build id.
 const NOTE_HEADER_SIZE: u64 = 16;
 
-/// Greatest distance between two things in an object, so that code can reach all others.
-const MAX_SIZE: u64 = (2 << 30) - (64 << 20);
-
 /// Writes a shared object.
 pub(crate) fn write_shared(parts: Parts<'_>, target: Target) -> Result<Vec<u8>, CompileError> {
     let writer = Writer::new(parts, target)?;
@@ -43,6 +40,8 @@ pub(crate) fn write_shared(parts: Parts<'_>, target: Target) -> Result<Vec<u8>, 
 /// Where everything stands, in bytes from the start of the file; addresses are the same.
 struct Plan {
     note: Range<u64>,
+    /// Empty where the target has no properties.
+    property: Range<u64>,
     hash: Range<u64>,
     dynsym: Range<u64>,
     metadata: Range<u64>,
@@ -67,19 +66,10 @@ struct Writer<'a> {
     plan: Plan,
 }
 
-/// Hands out places, one after the other.
-struct Cursor(u64);
-
-impl Cursor {
-    fn take(&mut self, size: u64, align: u64) -> Range<u64> {
-        let start = self.0.next_multiple_of(align);
-        self.0 = start + size;
-        start..self.0
-    }
-}
-
-/// The sections' names, as a string table.
+/// The sections of a target's objects.
 struct Sections {
+    list: &'static [Section],
+    /// Their names, as a string table.
     names: Vec<u8>,
 }
 
@@ -100,10 +90,12 @@ enum Section {
     Symtab,
     Strtab,
     Shstrtab,
+    /// Only where the target has properties.
+    Property,
 }
 
 impl Section {
-    const ALL: [Section; 13] = [
+    const ALL: [Section; 14] = [
         Section::BuildId,
         Section::Hash,
         Section::Dynsym,
@@ -117,6 +109,7 @@ impl Section {
         Section::Symtab,
         Section::Strtab,
         Section::Shstrtab,
+        Section::Property,
     ];
 
     fn name(self) -> &'static str {
@@ -134,22 +127,32 @@ impl Section {
             Section::Symtab => ".symtab",
             Section::Strtab => ".strtab",
             Section::Shstrtab => ".shstrtab",
+            Section::Property => ".note.gnu.property",
         }
     }
 }
 
 impl Sections {
-    fn new() -> Self {
+    fn new(target: Target) -> Self {
+        let list = match target.elf_property() {
+            Some(_) => &Section::ALL[..],
+            None => &Section::ALL[..Section::ALL.len() - 1],
+        };
         let mut names = vec![0];
-        for section in Section::ALL {
+        for section in list {
             names.extend(section.name().as_bytes());
             names.push(0);
         }
-        Sections { names }
+        Sections { list, names }
+    }
+
+    /// How many section headers there are, with the one that stands for none.
+    fn count(&self) -> u32 {
+        self.list.len() as u32 + 1
     }
 
     fn name_offset(&self, wanted: Section) -> u32 {
-        let before = Section::ALL.iter().take_while(|&&s| s != wanted);
+        let before = self.list.iter().take_while(|&&s| s != wanted);
         1 + before.map(|s| s.name().len() as u32 + 1).sum::<u32>()
     }
 }
@@ -157,8 +160,8 @@ impl Sections {
 impl<'a> Writer<'a> {
     fn new(parts: Parts<'a>, target: Target) -> Result<Self, CompileError> {
         let encoder = Encoder::new(Endianness::Little, true, target.elf_machine());
-        let sections = Sections::new();
-        let plan = Plan::new(&parts, &encoder, &sections, target.page_size())?;
+        let sections = Sections::new(target);
+        let plan = Plan::new(&parts, &encoder, &sections, target)?;
         Ok(Writer {
             parts,
             encoder,
@@ -183,10 +186,11 @@ impl<'a> Writer<'a> {
         };
         self.parts.metadata.place(plan.metadata.start, text, image);
         let size = self.plan.section_headers
-            + self.encoder.section_header_size() * (Section::ALL.len() as u64 + 1);
+            + self.encoder.section_header_size() * u64::from(self.sections.count());
         let mut out = Vec::with_capacity(size as usize);
         self.write_headers(&mut out)?;
         let build_id = self.write_note(&mut out);
+        self.write_property(&mut out);
         self.write_dynamic_symbols(&mut out);
         self.write_metadata(&mut out);
         self.write_text(&mut out)?;
@@ -212,7 +216,7 @@ impl<'a> Writer<'a> {
             e_type: elf::ET_DYN,
             e_machine: self.target.elf_machine(),
             e_entry: 0,
-            e_flags: elf::FileFlags(0),
+            e_flags: self.target.elf_flags(),
         };
         self.encoder
             .file_header(out, &header, &self.header_layout())
@@ -228,15 +232,15 @@ impl<'a> Writer<'a> {
     fn header_layout(&self) -> FileHeaderLayout {
         FileHeaderLayout {
             e_phoff: self.encoder.file_header_size(),
-            segment_num: SEGMENT_COUNT as u32,
+            segment_num: segment_count(self.target) as u32,
             e_shoff: self.plan.section_headers,
-            section_num: Section::ALL.len() as u32 + 1,
+            section_num: self.sections.count(),
             shstrtab_index: Section::Shstrtab as u32,
         }
     }
 
     fn segments(&self) -> Vec<ProgramHeader> {
-        segments(&self.plan, self.target.page_size())
+        segments(&self.plan, self.target)
     }
 
     /// Writes the build id as zeros, and says where it is.
@@ -249,6 +253,13 @@ impl<'a> Writer<'a> {
         let start = out.len();
         out.extend([0; BUILD_ID_SIZE]);
         start..out.len()
+    }
+
+    fn write_property(&self, out: &mut Vec<u8>) {
+        if let Some(note) = self.target.elf_property() {
+            pad_to(out, self.plan.property.start);
+            out.extend(note);
+        }
     }
 
     fn write_dynamic_symbols(&self, out: &mut Vec<u8>) {
@@ -331,8 +342,8 @@ impl<'a> Writer<'a> {
     fn write_section_headers(&self, out: &mut Vec<u8>) {
         pad_to(out, self.plan.section_headers);
         self.encoder.null_section_header(out, &self.header_layout());
-        for section in Section::ALL {
-            let header = self.section_header(section);
+        for section in self.sections.list {
+            let header = self.section_header(*section);
             self.encoder.section_header(out, &header);
         }
     }
@@ -344,6 +355,7 @@ impl<'a> Writer<'a> {
         let (kind, flags, place, align): (SectionType, SectionFlags, &Range<u64>, u64) =
             match section {
                 Section::BuildId => (elf::SHT_NOTE, alloc, &plan.note, 4),
+                Section::Property => (elf::SHT_NOTE, alloc, &plan.property, 8),
                 Section::Hash => (elf::SHT_HASH, alloc, &plan.hash, 8),
                 Section::Dynsym => (elf::SHT_DYNSYM, alloc, &plan.dynsym, 8),
                 Section::Metadata => {
@@ -413,14 +425,17 @@ impl Plan {
         parts: &Parts<'_>,
         encoder: &Encoder<Endianness>,
         sections: &Sections,
-        page: u64,
+        target: Target,
     ) -> Result<Plan, CompileError> {
         let exported = parts.exported.len() as u32 + 1;
         let metadata_size = parts.metadata.bytes().len() as u64;
-        let headers =
-            encoder.file_header_size() + SEGMENT_COUNT as u64 * encoder.program_header_size();
+        let page = target.page_size();
+        let headers = encoder.file_header_size()
+            + segment_count(target) as u64 * encoder.program_header_size();
+        let property_size = target.elf_property().map_or(0, |note| note.len() as u64);
         let mut cursor = Cursor(headers);
         let note = cursor.take(NOTE_HEADER_SIZE + BUILD_ID_SIZE as u64, 4);
+        let property = cursor.take(property_size, 8);
         let hash = cursor.take(encoder.hash_size(bucket_count(exported), exported), 8);
         let dynsym = cursor.take(encoder.sym_size() * u64::from(exported), 8);
         let metadata = cursor.take(metadata_size, 16);
@@ -443,6 +458,7 @@ impl Plan {
         }
         Ok(Plan {
             note,
+            property,
             hash,
             dynsym,
             metadata,
@@ -461,9 +477,12 @@ impl Plan {
 }
 
 /// How many program headers there are.
-const SEGMENT_COUNT: usize = 10;
+fn segment_count(target: Target) -> usize {
+    10 + usize::from(target.elf_property().is_some())
+}
 
-fn segments(plan: &Plan, page: u64) -> Vec<ProgramHeader> {
+fn segments(plan: &Plan, target: Target) -> Vec<ProgramHeader> {
+    let page = target.page_size();
     let segment = |p_type, p_flags: ProgramFlags, place: Range<u64>, p_align| ProgramHeader {
         p_type,
         p_flags,
@@ -483,7 +502,7 @@ fn segments(plan: &Plan, page: u64) -> Vec<ProgramHeader> {
     } else {
         elf::PT_LOAD
     };
-    let segments = vec![
+    let mut segments = vec![
         segment(elf::PT_LOAD, r, 0..plan.strings.end, page),
         segment(elf::PT_LOAD, r | x, plan.text.clone(), page),
         segment(elf::PT_LOAD, r, unwind, page),
@@ -495,7 +514,11 @@ fn segments(plan: &Plan, page: u64) -> Vec<ProgramHeader> {
         segment(elf::PT_GNU_STACK, r | w, 0..0, 16),
         segment(ProgramType(PT_PRECAST), r, plan.metadata.clone(), 16),
     ];
-    debug_assert_eq!(segments.len(), SEGMENT_COUNT);
+    if target.elf_property().is_some() {
+        let place = plan.property.clone();
+        segments.push(segment(elf::PT_GNU_PROPERTY, r, place, 8));
+    }
+    debug_assert_eq!(segments.len(), segment_count(target));
     segments
 }
 
@@ -519,9 +542,4 @@ fn dynamic_entries(
 /// About two symbols per bucket.
 fn bucket_count(symbols: u32) -> u32 {
     (symbols / 2).max(1)
-}
-
-fn pad_to(out: &mut Vec<u8>, place: u64) {
-    debug_assert!(out.len() as u64 <= place);
-    out.resize(place as usize, 0);
 }

@@ -10,13 +10,15 @@ use crate::error::CompileError;
 use crate::link::Places;
 use crate::options::{Options, Target};
 use crate::placement::LINE;
+use crate::reloc::Field;
 use object::elf;
 use object::write::{Object, Relocation, SectionId, Symbol as ObjectSymbol, SymbolId};
 use object::write::{StandardSegment, SymbolSection};
 use object::{
-    BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
+    BinaryFormat, Endianness, FileFlags, RelocationFlags, SectionKind, SymbolFlags, SymbolKind,
+    SymbolScope,
 };
-use precast_abi::object::{ObjectHeader, Segment};
+use precast_abi::object::{Arch, ObjectHeader, Segment};
 use std::mem::offset_of;
 
 /// Writes a relocatable object.
@@ -27,6 +29,7 @@ pub(crate) fn write_relocatable(
     let target = options.target;
     let symbol = options.object_symbol()?;
     let mut writer = Writer::new(target);
+    writer.add_property(target);
     writer.add_symbols(&parts);
     writer.add_text(&parts)?;
     writer.add_unwind(&parts)?;
@@ -35,7 +38,35 @@ pub(crate) fn write_relocatable(
     writer.object.write().map_err(internal)
 }
 
+/// What a linker is to write.
+#[derive(Clone, Copy)]
+enum Distance {
+    /// Four bytes.
+    Bytes4,
+    /// Eight bytes.
+    Bytes8,
+    /// What an instruction holds.
+    Of(Field),
+}
+
+/// The relocation that writes it; `None` where one alone does not.
+fn elf_type(arch: Arch, distance: Distance) -> Option<elf::RelocationType> {
+    Some(match (arch, distance) {
+        (Arch::X86_64, Distance::Bytes4 | Distance::Of(Field::Bytes4)) => elf::R_X86_64_PC32,
+        (Arch::X86_64, Distance::Bytes8) => elf::R_X86_64_PC64,
+        (Arch::Aarch64, Distance::Bytes4) => elf::R_AARCH64_PREL32,
+        (Arch::Aarch64, Distance::Bytes8) => elf::R_AARCH64_PREL64,
+        (Arch::Aarch64, Distance::Of(Field::Page21)) => elf::R_AARCH64_ADR_PREL_PG_HI21,
+        (Arch::Aarch64, Distance::Of(Field::PageOffset12)) => elf::R_AARCH64_ADD_ABS_LO12_NC,
+        (Arch::Riscv64, Distance::Bytes4) => elf::R_RISCV_32_PCREL,
+        (Arch::Riscv64, Distance::Of(Field::High20)) => elf::R_RISCV_PCREL_HI20,
+        (Arch::Riscv64, Distance::Of(Field::Low12 { .. })) => elf::R_RISCV_PCREL_LO12_I,
+        _ => return None,
+    })
+}
+
 struct Writer {
+    arch: Arch,
     object: Object<'static>,
     text: SectionId,
     metadata: SectionId,
@@ -46,6 +77,11 @@ struct Writer {
 impl Writer {
     fn new(target: Target) -> Writer {
         let mut object = Object::new(BinaryFormat::Elf, target.architecture(), Endianness::Little);
+        object.flags = FileFlags::Elf {
+            os_abi: elf::ELFOSABI_NONE,
+            abi_version: 0,
+            e_flags: target.elf_flags(),
+        };
         let mut section = |segment: StandardSegment, name: &str, kind| {
             let segment = object.segment_name(segment).to_vec();
             object.add_section(segment, name.into(), kind)
@@ -59,11 +95,21 @@ impl Writer {
         let metadata_kind = SectionKind::Metadata;
         section(StandardSegment::Data, ".note.GNU-stack", metadata_kind);
         Writer {
+            arch: target.arch(),
             object,
             text,
             metadata,
             image,
             unwind,
+        }
+    }
+
+    fn add_property(&mut self, target: Target) {
+        if let Some(note) = target.elf_property() {
+            let segment = self.object.segment_name(StandardSegment::Data).to_vec();
+            let name = b".note.gnu.property".to_vec();
+            let section = self.object.add_section(segment, name, SectionKind::Note);
+            self.object.set_section_data(section, note.to_vec(), 8);
         }
     }
 
@@ -99,16 +145,29 @@ impl Writer {
             .set_section_data(self.text, text, u64::from(LINE));
         let metadata = self.object.section_symbol(self.metadata);
         let tables = i64::from(parts.metadata.code_tables());
-        for (field, distance) in parts.text.code_table_fields() {
-            self.relocate(
-                self.text,
-                field,
-                metadata,
-                tables + distance,
-                elf::R_X86_64_PC32,
-            )?;
+        for (kind, field, distance) in parts.text.code_table_fields() {
+            let (symbol, addend) = match kind {
+                // The instruction that has the upper part names the target.
+                Field::Low12 { back } => (self.add_label(field - back), 0),
+                _ => (metadata, tables + distance),
+            };
+            self.relocate(self.text, field, symbol, addend, Distance::Of(kind))?;
         }
         Ok(())
+    }
+
+    /// A name for an instruction.
+    fn add_label(&mut self, offset: u32) -> SymbolId {
+        self.object.add_symbol(ObjectSymbol {
+            name: b".L".to_vec(),
+            value: u64::from(offset),
+            size: 0,
+            kind: SymbolKind::Label,
+            scope: SymbolScope::Compilation,
+            weak: false,
+            section: SymbolSection::Section(self.text),
+            flags: SymbolFlags::None,
+        })
     }
 
     fn add_unwind(&mut self, parts: &Parts<'_>) -> Result<(), CompileError> {
@@ -116,13 +175,7 @@ impl Writer {
         self.object.set_section_data(self.unwind, frame, 8);
         let text = self.object.section_symbol(self.text);
         for (code, field) in parts.unwind.code_fields() {
-            self.relocate(
-                self.unwind,
-                field,
-                text,
-                i64::from(code),
-                elf::R_X86_64_PC32,
-            )?;
+            self.relocate(self.unwind, field, text, i64::from(code), Distance::Bytes4)?;
         }
         Ok(())
     }
@@ -139,7 +192,7 @@ impl Writer {
         for entry in parts.metadata.code_table_entries() {
             // Relative to the table, where a linker makes it relative to the field.
             let addend = i64::from(entry.target) + i64::from(entry.field - entry.table);
-            self.relocate(self.metadata, entry.field, text, addend, elf::R_X86_64_PC32)?;
+            self.relocate(self.metadata, entry.field, text, addend, Distance::Bytes4)?;
         }
         let address = offset_of!(Segment, address);
         for (segment, symbol) in [
@@ -152,7 +205,7 @@ impl Writer {
                 field,
                 symbol,
                 i64::from(field),
-                elf::R_X86_64_PC64,
+                Distance::Bytes8,
             )?;
         }
         let segment = |size| Segment {
@@ -185,6 +238,27 @@ impl Writer {
         field: u32,
         symbol: SymbolId,
         addend: i64,
+        distance: Distance,
+    ) -> Result<(), CompileError> {
+        if let Some(r_type) = elf_type(self.arch, distance) {
+            return self.add_relocation(section, field, (symbol, addend), r_type);
+        }
+        if !matches!((self.arch, distance), (Arch::Riscv64, Distance::Bytes8)) {
+            return Err(CompileError::Internal {
+                message: "the linker has no relocation for a field".to_owned(),
+            });
+        }
+        // The address of the symbol, and then without that of the field.
+        let here = self.object.section_symbol(section);
+        self.add_relocation(section, field, (symbol, addend), elf::R_RISCV_ADD64)?;
+        self.add_relocation(section, field, (here, i64::from(field)), elf::R_RISCV_SUB64)
+    }
+
+    fn add_relocation(
+        &mut self,
+        section: SectionId,
+        field: u32,
+        (symbol, addend): (SymbolId, i64),
         r_type: elf::RelocationType,
     ) -> Result<(), CompileError> {
         let relocation = Relocation {

@@ -5,12 +5,20 @@
 
 mod elf;
 mod elf_relocatable;
+mod macho;
+mod macho_relocatable;
+mod macho_signature;
 
 use crate::error::CompileError;
 use crate::link::Text;
 use crate::metadata::Metadata;
 use crate::options::{Emit, Options};
 use crate::unwind::Unwind;
+use precast_abi::object::Os;
+use std::ops::Range;
+
+/// Greatest distance between two things in an object, so that code can reach all others.
+const MAX_SIZE: u64 = (2 << 30) - (64 << 20);
 
 /// What goes into an object file.
 pub(crate) struct Parts<'a> {
@@ -44,10 +52,28 @@ fn string_at(strings: &[u8], offset: u32) -> &[u8] {
 
 /// Writes the parts as a file of the kind that the options ask for.
 pub(crate) fn write(parts: Parts<'_>, options: &Options) -> Result<Vec<u8>, CompileError> {
-    match options.emit {
-        Emit::Object => elf_relocatable::write_relocatable(parts, options),
-        _ => elf::write_shared(parts, options.target),
+    match (options.target.os(), options.emit) {
+        (Os::Linux, Emit::Object) => elf_relocatable::write_relocatable(parts, options),
+        (Os::Linux, _) => elf::write_shared(parts, options.target),
+        (Os::Macos, Emit::Object) => macho_relocatable::write_relocatable(parts, options),
+        (Os::Macos, _) => macho::write_shared(parts, options.target),
     }
+}
+
+/// Hands out places in a file, one after the other.
+struct Cursor(u64);
+
+impl Cursor {
+    fn take(&mut self, size: u64, align: u64) -> Range<u64> {
+        let start = self.0.next_multiple_of(align);
+        self.0 = start + size;
+        start..self.0
+    }
+}
+
+fn pad_to(out: &mut Vec<u8>, place: u64) {
+    debug_assert!(out.len() as u64 <= place);
+    out.resize(place as usize, 0);
 }
 
 /// A name for a piece of the text.

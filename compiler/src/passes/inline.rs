@@ -160,7 +160,8 @@ impl<'a> Inliner<'a> {
                     let size = Size::of(&context.func);
                     let callee = Callee {
                         index,
-                        function: context.func,
+                        // A copy has no room for more, which is most of what the original takes.
+                        function: context.func.clone(),
                         positions,
                         size,
                     };

@@ -194,7 +194,7 @@ fn rewrite(func: &mut Function, block: Block, latch: &Latch) -> Option<Value> {
 
 /// Removes what conditions were made of and nothing else uses: it would still count as a use of
 /// the counter.
-fn remove_unused(func: &mut Function, conditions: Vec<Value>) {
+pub(super) fn remove_unused(func: &mut Function, conditions: Vec<Value>) {
     let mut uses: SecondaryMap<Value, u32> = SecondaryMap::new();
     for block in func.layout.blocks() {
         for inst in func.layout.block_insts(block) {

@@ -4,20 +4,28 @@
 //! used first, by rules that know nothing of the target: what an earlier pass had put in its place
 //! would not stay there.
 
-use super::{Pass, Passes, immediates, invariants, latches};
+use super::{
+    Pass, Passes, block_order, byte_swaps, immediates, invariants, lane_rotations, latches,
+    wide_indices,
+};
 use crate::translate::Env;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::settings::Value;
 use cranelift_codegen::{CodegenError, Context};
 
 /// What a pass does to a function.
 type Run = fn(&mut Function);
 
 /// The passes, in their order.
-const LATE: [(Pass, Run); 3] = [
+const LATE: [(Pass, Run); 7] = [
     (Pass::Invariants, invariants::run),
+    (Pass::ByteSwaps, byte_swaps::run),
+    (Pass::LaneRotations, lane_rotations::run),
+    (Pass::BlockOrder, block_order::run),
     (Pass::Latches, latches::run),
+    (Pass::WideIndices, wide_indices::run),
     (Pass::Immediates, immediates::run),
 ];
 
@@ -32,8 +40,21 @@ pub(crate) fn optimize<'a>(
         return Ok(isa);
     }
     context.optimize(isa, &mut ControlPlane::default())?;
-    run(env.passes, &mut context.func);
+    run(fit_for(isa, env.passes), &mut context.func);
+    // The order of blocks may be another one.
+    context.cfg.clear();
+    context.domtree.clear();
+    context.loop_analysis.clear();
     Ok(env.lowering)
+}
+
+/// Those of `passes` that a CPU gains by.
+fn fit_for(isa: &dyn TargetIsa, passes: Passes) -> Passes {
+    let has_shuffle = |flag: &Value| flag.name == "has_ssse3" && flag.as_bool() == Some(true);
+    match isa.isa_flags().iter().any(has_shuffle) {
+        true => passes,
+        false => passes.without(Pass::LaneRotations),
+    }
 }
 
 /// Runs those of `passes` that are late.

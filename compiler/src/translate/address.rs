@@ -182,11 +182,11 @@ impl FuncTranslator<'_> {
     /// The address of byte 0 of a memory.
     fn emit_memory_base(&mut self, index: MemoryIndex) -> Value {
         let memory = &self.env.module.memories[index];
-        if index.as_u32() == 0 && !memory.imported {
+        if index.as_u32() == 0 && !memory.is_elsewhere() {
             return self.base;
         }
         let offset = self.env.layout.memories.offset(index);
-        let (record, offset) = self.emit_record(offset, memory.imported);
+        let (record, offset) = self.emit_record(offset, memory.is_elsewhere());
         let offset = offset + offset_of!(MemoryDef, base) as i32;
         self.emit_constant_load(types::I64, record, offset)
     }
@@ -197,11 +197,20 @@ impl FuncTranslator<'_> {
         if let Some(len) = memory.fixed_bytes() {
             return self.emit_i64(len);
         }
-        let offset = self.env.layout.memories.offset(index);
-        let (record, offset) = self.emit_record(offset, memory.imported);
-        let offset = offset + offset_of!(MemoryDef, len) as i32;
-        let flags = self.instance_flags(Region::Definitions);
+        let (record, offset, flags) = self.emit_memory_len_place(index);
         self.builder.ins().load(types::I64, flags, record, offset)
+    }
+
+    /// Where the length of a memory is kept.
+    pub(super) fn emit_memory_len_place(
+        &mut self,
+        index: MemoryIndex,
+    ) -> (Value, i32, MemFlagsData) {
+        let elsewhere = self.env.module.memories[index].is_elsewhere();
+        let offset = self.env.layout.memories.offset(index);
+        let (record, offset) = self.emit_record(offset, elsewhere);
+        let offset = offset + offset_of!(MemoryDef, len) as i32;
+        (record, offset, self.instance_flags(Region::Definitions))
     }
 }
 

@@ -8,7 +8,7 @@
 use super::env::Namespace;
 use super::func::FuncTranslator;
 use super::instance::{Region, constant_flags};
-use super::signature::wasm_signature;
+use super::signature::{outward_signature, wasm_signature};
 use crate::error::CompileError;
 use crate::module::{CodeTable, FuncIndex, TableIndex, TypeIndex};
 use crate::passes::{Known, Pass, known_callee};
@@ -138,7 +138,7 @@ impl FuncTranslator<'_> {
         if let Some(signature) = self.cache.signatures.get(&key) {
             return *signature;
         }
-        let signature = wasm_signature(&self.env.module.types[ty]);
+        let signature = outward_signature(self.env.isa, &self.env.module.types[ty]);
         let signature = self.builder.import_signature(signature);
         self.cache.signatures.insert(key, signature);
         signature
@@ -247,7 +247,9 @@ impl FuncTranslator<'_> {
     fn emit_table_code(&mut self, array: Value, index: Value) -> Value {
         let distance = self.builder.ins().ishl_imm_u(index, 2);
         let entry = self.builder.ins().iadd(array, distance);
-        let offset = self.builder.ins().sload32(constant_flags(), entry, 0);
+        // Not `sload32`: Cranelift moves plain loads only out of loops.
+        let offset = self.emit_constant_load(types::I32, entry, 0);
+        let offset = self.builder.ins().sextend(types::I64, offset);
         self.builder.ins().iadd(array, offset)
     }
 

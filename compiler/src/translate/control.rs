@@ -5,10 +5,12 @@ use super::func::FuncTranslator;
 use super::legacy::TryFrame;
 use super::signature::clif_type;
 use crate::error::CompileError;
+use crate::isa;
 use crate::module::TypeIndex;
-use crate::passes::Pass;
+use crate::passes::{Pass, Run, runs};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Value};
+use precast_abi::object::Arch;
 use precast_abi::trap::TrapCode;
 use std::collections::HashMap;
 use wasmparser::{BlockType, BrTable, ValType};
@@ -384,17 +386,12 @@ impl FuncTranslator<'_> {
         depths.push(targets.default());
         let (edges, entries) = self.edges(&depths);
 
-        // Each entry needs a call of its own: arguments are appended to it when locals turn out
-        // to be parameters of the block.
-        let dfg = &mut self.builder.func.dfg;
-        let calls: Vec<BlockCall> = depths
-            .iter()
-            .map(|depth| dfg.block_call(entries[depth], &[]))
-            .collect();
-        let (default, calls) = calls.split_last().expect("a table has a default");
-        let table = JumpTableData::new(*default, calls);
-        let table = self.builder.create_jump_table(table);
-        self.builder.ins().br_table(selector, table);
+        let small = self.env.passes.has(Pass::SmallTables);
+        let (default, rest) = depths.split_last().expect("a table has a default");
+        match small.then(|| runs(rest, *default)).flatten() {
+            Some(runs) => self.emit_comparisons(selector, &runs, entries[default], &entries),
+            None => self.emit_table(selector, &depths, &entries),
+        }
         for (nth, (edge, label)) in (0..).zip(edges) {
             self.continue_at(edge);
             self.count(nth);
@@ -403,6 +400,54 @@ impl FuncTranslator<'_> {
         }
         self.set_unreachable();
         Ok(())
+    }
+
+    /// Branches to where `selector` leads by a table.
+    fn emit_table(&mut self, selector: Value, depths: &[u32], entries: &HashMap<u32, Block>) {
+        // Each entry needs a call of its own: arguments are appended to it when locals turn out
+        // to be parameters of the block.
+        let dfg = &mut self.builder.func.dfg;
+        let mut call = |depth| dfg.block_call(entries[depth], &[]);
+        let mut calls: Vec<BlockCall> = depths.iter().map(&mut call).collect();
+        if isa::arch(self.env.isa) == Arch::Aarch64 {
+            // Cranelift puts the default in the machine's table, but a landing pad only where the
+            // targets of this table are.
+            calls.extend(depths.last().map(call));
+        }
+        let (default, calls) = calls.split_last().expect("a table has a default");
+        let table = JumpTableData::new(*default, calls);
+        let table = self.builder.create_jump_table(table);
+        self.builder.ins().br_table(selector, table);
+    }
+
+    /// Branches to where `selector` leads by comparisons.
+    fn emit_comparisons(
+        &mut self,
+        selector: Value,
+        runs: &[Run],
+        default: Block,
+        entries: &HashMap<u32, Block>,
+    ) {
+        for run in runs {
+            let is_one = run.len == 1;
+            let (first, len) = (u64::from(run.first), u64::from(run.len));
+            let ins = self.builder.ins();
+            let is_in = if is_one {
+                ins.icmp_imm_u(IntCC::Equal, selector, first as i64)
+            } else if run.first == 0 {
+                ins.icmp_imm_u(IntCC::UnsignedLessThan, selector, len as i64)
+            } else {
+                let distance = ins.iadd_imm_s(selector, -(first as i64));
+                let ins = self.builder.ins();
+                ins.icmp_imm_u(IntCC::UnsignedLessThan, distance, len as i64)
+            };
+            let rest = self.builder.create_block();
+            self.builder
+                .ins()
+                .brif(is_in, entries[&run.depth], &[], rest, &[]);
+            self.continue_at(rest);
+        }
+        self.builder.ins().jump(default, &[]);
     }
 
     /// The block that each depth of a branch table goes to, and those of them that go on to

@@ -6,7 +6,7 @@
 use super::call::CallKind::{Normal, Tail};
 use super::func::FuncTranslator;
 use super::memory::Narrow::{S8, S16, S32, U8, U16, U32};
-use super::{convert, numeric, simd};
+use super::{atomic, convert, numeric, simd};
 use crate::error::CompileError;
 use cranelift_codegen::ir::types::{F32, F64, I32, I64};
 use wasmparser::Operator;
@@ -116,7 +116,10 @@ fn translate_computation(
     t: &mut FuncTranslator<'_>,
     op: &Operator<'_>,
 ) -> Result<(), CompileError> {
-    let done = numeric::translate(t, op) || convert::translate(t, op) || simd::translate(t, op);
+    let done = numeric::translate(t, op)
+        || convert::translate(t, op)
+        || simd::translate(t, op)
+        || atomic::translate(t, op);
     if done { Ok(()) } else { Err(t.refuse(op)) }
 }
 
@@ -143,8 +146,9 @@ pub(super) fn skip_operator(t: &mut FuncTranslator<'_>, op: &Operator<'_>) {
 #[cfg(test)]
 mod tests {
     /// The tables, as text.
-    const TABLES: [&str; 10] = [
+    const TABLES: [&str; 11] = [
         include_str!("dispatch.rs"),
+        include_str!("atomic.rs"),
         include_str!("numeric.rs"),
         include_str!("convert.rs"),
         include_str!("simd.rs"),
@@ -157,7 +161,7 @@ mod tests {
     ];
 
     /// Proposals that are supported whole.
-    const SUPPORTED: [&str; 12] = [
+    const SUPPORTED: [&str; 13] = [
         "mvp",
         "sign_extension",
         "saturating_float_to_int",
@@ -168,6 +172,7 @@ mod tests {
         "relaxed_simd",
         "function_references",
         "wide_arithmetic",
+        "threads",
         "exceptions",
         "legacy_exceptions",
     ];

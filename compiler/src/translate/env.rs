@@ -70,6 +70,8 @@ pub(crate) enum Namespace {
     ImportThunk = 6,
     /// A helper that is compiled into the object, by its number.
     Helper = 7,
+    /// The stub for short ranges of a runtime function, by that one's number.
+    BulkStub = 8,
 }
 
 impl Namespace {

@@ -1,9 +1,12 @@
 //! Memory operators.
 
 use super::address::GuestAddress;
+use super::env::Namespace;
 use super::func::FuncTranslator;
-use crate::module::{DataIndex, MemoryIndex};
+use crate::isa;
+use crate::module::{Bounds, DataIndex, MemoryIndex};
 use crate::passes::{Chunk, Pass, chunks};
+use crate::stubs::bulk_signature;
 use cranelift_codegen::ir::{InstBuilder, InstructionData, Opcode, Type, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use precast_abi::runtime::RuntimeFn;
@@ -116,7 +119,10 @@ impl FuncTranslator<'_> {
     pub(super) fn translate_memory_size(&mut self, memory: u32) {
         let index = MemoryIndex::from_u32(memory);
         let info = &self.env.module.memories[index];
-        let len = self.emit_memory_len(index);
+        let len = match info.shared && info.fixed_bytes().is_none() {
+            true => self.emit_shared_memory_len(index),
+            false => self.emit_memory_len(index),
+        };
         let shift = i64::from(info.page_size_log2);
         let pages = self.builder.ins().ushr_imm_u(len, shift);
         self.push_index(pages, info.index64);
@@ -147,6 +153,9 @@ impl FuncTranslator<'_> {
             self.charge_small_bulk(RuntimeFn::MemoryCopy);
             return self.emit_small_copy(dst_memory, src_memory, &chunks);
         }
+        if dst_memory == 0 && src_memory == 0 && self.has_bulk_stubs() {
+            return self.emit_bulk_stub(RuntimeFn::MemoryCopy);
+        }
         let pair = self.emit_pair(dst_memory, src_memory);
         self.emit_bulk(RuntimeFn::MemoryCopy, pair);
     }
@@ -157,8 +166,30 @@ impl FuncTranslator<'_> {
             self.charge_small_bulk(RuntimeFn::MemoryFill);
             return self.emit_small_fill(memory, &chunks);
         }
+        if memory == 0 && self.has_bulk_stubs() {
+            return self.emit_bulk_stub(RuntimeFn::MemoryFill);
+        }
         let memory = self.emit_number(memory);
         self.emit_bulk(RuntimeFn::MemoryFill, memory);
+    }
+
+    /// Whether short ranges of memory 0 are copied and filled by stubs of the object's own.
+    fn has_bulk_stubs(&self) -> bool {
+        let memory = &self.env.module.memories[MemoryIndex::from_u32(0)];
+        self.env.passes.has(Pass::SmallBulk)
+            && memory.bounds == Bounds::GuardPages
+            && !memory.imported
+            && !memory.index64
+    }
+
+    /// Pops three operands and calls the stub that stands for `function` where little is to be done.
+    fn emit_bulk_stub(&mut self, function: RuntimeFn) {
+        let (to, from, len) = self.pop3();
+        let cost = self.emit_index(len);
+        self.charge_bulk(function, cost);
+        let stub = self.import(Namespace::BulkStub, function as u32, bulk_signature());
+        let base = self.base;
+        self.builder.ins().call(stub, &[base, to, from, len]);
     }
 
     /// The moves that the length on top of the stack becomes, if it is known and small.
@@ -176,7 +207,12 @@ impl FuncTranslator<'_> {
             _ => return Vec::new(),
         };
         // One of 32 bits that looks negative is long, too.
-        chunks(imm as u64)
+        let most = if isa::has_vectors(self.env.isa) {
+            16
+        } else {
+            8
+        };
+        chunks(imm as u64, most)
     }
 
     /// Charges for the length on top of the stack.

@@ -1,8 +1,10 @@
 //! CLIF types and signatures.
 
+use crate::isa;
 use crate::module::FuncType;
-use cranelift_codegen::ir::{AbiParam, Signature, Type, types};
-use cranelift_codegen::isa::CallConv;
+use cranelift_codegen::ir::{AbiParam, ArgumentExtension, Signature, Type, types};
+use cranelift_codegen::isa::{CallConv, TargetIsa};
+use precast_abi::object::Arch;
 use wasmparser::ValType;
 
 /// The CLIF type of a wasm value.
@@ -23,6 +25,19 @@ pub(crate) fn wasm_signature(ty: &FuncType) -> Signature {
     let abi = |ty: &ValType| AbiParam::new(clif_type(*ty));
     signature.params.extend(ty.params.iter().map(abi));
     signature.returns.extend(ty.results.iter().map(abi));
+    signature
+}
+
+/// The signature of a wasm function that is called by its address: it may be one of the host. On
+/// RISC-V those count on what C's convention promises: that integers of 32 bits come with their sign.
+pub(crate) fn outward_signature(isa: &dyn TargetIsa, ty: &FuncType) -> Signature {
+    let mut signature = wasm_signature(ty);
+    if isa::arch(isa) == Arch::Riscv64 {
+        let params = signature.params.iter_mut();
+        for param in params.filter(|param| param.value_type == types::I32) {
+            param.extension = ArgumentExtension::Sext;
+        }
+    }
     signature
 }
 

@@ -30,9 +30,9 @@ use std::arch::global_asm;
 use std::mem::offset_of;
 
 use precast_abi::instance::InstanceHeader;
-use precast_abi::runtime::RuntimeFn;
 
-use super::{BARRED, LEFT, PREEMPTED, RETURNED, TRAPPED};
+use super::crossings::{precast_enter_direct, precast_leave};
+use super::{BARRED, DIRECT_PARAMS, LEFT, PREEMPTED, RETURNED, ReturnAddress, Returned, TRAPPED};
 use crate::activation::{Activation, IDLE, Landing, Reason};
 use crate::entry::Entry;
 use crate::host::record::HostRecord;
@@ -40,6 +40,7 @@ use crate::runtime;
 use crate::signals;
 use crate::throw;
 use crate::value;
+use crate::wait;
 
 /// What a guest needs to go on after a host function: the registers that the function has kept for
 /// it, and the result of the function, in whichever register it travels.
@@ -319,6 +320,9 @@ global_asm!(
     "precast_crossing precast_rt_table_copy, -{activation}, 0, {table_copy}",
     "precast_crossing precast_rt_table_init, -{activation}, 0, {table_init}",
     "precast_crossing precast_rt_elem_drop, -{activation}, 0, {elem_drop}",
+    "precast_crossing precast_rt_atomic_wait32, -{activation}, 0, {atomic_wait32}",
+    "precast_crossing precast_rt_atomic_wait64, -{activation}, 0, {atomic_wait64}",
+    "precast_crossing precast_rt_atomic_notify, -{activation}, 0, {atomic_notify}",
 
     // The same for functions that throw: they give the frame to return through, and what the
     // handler finds in rax.
@@ -450,6 +454,9 @@ global_asm!(
     table_copy = sym runtime::table_copy,
     table_init = sym runtime::table_init,
     elem_drop = sym runtime::elem_drop,
+    atomic_wait32 = sym wait::atomic_wait32,
+    atomic_wait64 = sym wait::atomic_wait64,
+    atomic_notify = sym wait::atomic_notify,
     throw = sym throw::throw,
     throw_ref = sym throw::throw_ref,
     throw_from_host = sym throw::throw_from_host,
@@ -457,39 +464,9 @@ global_asm!(
     on_fault = sym signals::on_fault,
 );
 
-#[allow(
-    improper_ctypes,
-    reason = "the assembly uses addresses and the fields it knows only"
-)]
 unsafe extern "C" {
-    safe static precast_crossings_start: u8;
-    safe static precast_crossings_end: u8;
     fn precast_enter();
-    fn precast_enter_direct();
     fn precast_resume();
-    pub(super) fn precast_preempt();
-    pub(super) fn precast_leave();
-    fn precast_trap();
-    /// Handler of faults.
-    pub(crate) fn precast_fault(
-        signal: libc::c_int,
-        info: *mut libc::siginfo_t,
-        raw: *mut libc::c_void,
-    );
-    fn precast_host_registers();
-    fn precast_host_array();
-    fn precast_rt_memory_grow();
-    fn precast_rt_memory_copy();
-    fn precast_rt_memory_fill();
-    fn precast_rt_memory_init();
-    fn precast_rt_data_drop();
-    fn precast_rt_table_grow();
-    fn precast_rt_table_fill();
-    fn precast_rt_table_copy();
-    fn precast_rt_table_init();
-    fn precast_rt_elem_drop();
-    fn precast_rt_throw();
-    fn precast_rt_throw_ref();
 }
 
 /// Enters the guest. Returns [`RETURNED`], [`TRAPPED`], [`LEFT`], [`BARRED`], or
@@ -531,20 +508,6 @@ pub(crate) unsafe fn enter(
     }
     status
 }
-
-/// What a function that was entered directly left in registers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Returned {
-    /// As of [`enter`].
-    pub(crate) status: u64,
-    /// Its result, if that is an integer or a reference.
-    pub(crate) int: u64,
-    /// Its result, if that is a float: an `f32` in the lower half.
-    pub(crate) float: f64,
-}
-
-/// Most parameters that [`enter_direct`] can pass.
-pub(crate) const DIRECT_PARAMS: usize = precast_abi::types::INT_REGISTERS;
 
 /// Enters the guest by its function itself, whose parameters are integers or references.
 ///
@@ -631,51 +594,6 @@ pub(crate) fn stack_pointer() -> usize {
     sp
 }
 
-/// Entry point of host functions whose types travel in registers.
-pub(crate) fn host_call_registers() -> usize {
-    precast_host_registers as *const () as usize
-}
-
-/// Entry point of host functions for the objects' `host_stub`s.
-pub(crate) fn host_call_array() -> usize {
-    precast_host_array as *const () as usize
-}
-
-/// What [`InstanceHeader::trap`] holds.
-pub(crate) fn trap_entry() -> usize {
-    precast_trap as *const () as usize
-}
-
-/// Code addresses, by [`RuntimeFn`].
-#[repr(transparent)]
-pub(crate) struct RuntimeTable([unsafe extern "C" fn(); RuntimeFn::COUNT]);
-
-static RUNTIME: RuntimeTable = RuntimeTable([
-    precast_rt_memory_grow,
-    precast_rt_memory_copy,
-    precast_rt_memory_fill,
-    precast_rt_memory_init,
-    precast_rt_data_drop,
-    precast_rt_table_grow,
-    precast_rt_table_fill,
-    precast_rt_table_copy,
-    precast_rt_table_init,
-    precast_rt_elem_drop,
-    precast_rt_throw,
-    precast_rt_throw_ref,
-]);
-
-/// What [`InstanceHeader::runtime`] holds.
-pub(crate) fn runtime_table() -> usize {
-    &raw const RUNTIME as usize
-}
-
-/// Whether `pc` is in the assembly above.
-pub(crate) fn is_crossing(pc: usize) -> bool {
-    (&raw const precast_crossings_start as usize..&raw const precast_crossings_end as usize)
-        .contains(&pc)
-}
-
 /// Leaves the guest by the way out for traps, from wherever the thread is.
 ///
 /// # Safety
@@ -699,7 +617,15 @@ pub(crate) unsafe fn leave(activation: *const Activation) -> ! {
 /// of the entry, the return address, and the caller's frame pointer.
 pub(crate) const OUTERMOST_FRAME: usize = 32;
 
-/// Length of the instruction that pushes the frame pointer, the first of every function.
-pub(crate) const PUSH_FP_LEN: usize = 1;
 /// Offset in a function at which its frame is set up (`push rbp; mov rbp, rsp`).
-pub(crate) const FRAME_READY: usize = 4;
+const FRAME_READY: usize = 4;
+
+/// Where the return address is, `offset` bytes into a function, before its frame is set up.
+pub(crate) fn frameless_return(offset: usize, landing: &Landing) -> Option<ReturnAddress> {
+    match offset {
+        0 => Some(ReturnAddress::At(landing.sp)),
+        // The caller's frame pointer lies above it by then.
+        1..FRAME_READY => Some(ReturnAddress::At(landing.sp + 8)),
+        _ => None,
+    }
+}

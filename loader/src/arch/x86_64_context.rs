@@ -21,18 +21,10 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::mem::offset_of;
 use std::ptr::NonNull;
 
-use super::x86_64;
+use super::WayOut;
+use super::crossings::{precast_leave, precast_preempt};
 use crate::activation::Activation;
 use crate::sys;
-
-/// How the thread is to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WayOut {
-    /// The guest is given up.
-    Trap,
-    /// It is to go on later.
-    Preempt,
-}
 
 /// The registers of interrupted code, as the signal handler may read and change them.
 pub(crate) struct Context<'a>(&'a mut libc::ucontext_t);
@@ -67,6 +59,11 @@ impl<'a> Context<'a> {
         self.register(libc::REG_RSP)
     }
 
+    /// The return address of a function that has not called another yet: on the stack.
+    pub(crate) fn link(&self) -> usize {
+        0
+    }
+
     /// The thread's rights to pages behind protection keys, which the handler does not have; `None`
     /// where there are no keys.
     pub(crate) fn rights(&self) -> Option<u32> {
@@ -77,8 +74,8 @@ impl<'a> Context<'a> {
     /// Makes the thread go on in the exit path of `activation`.
     pub(crate) fn divert(&mut self, activation: *const Activation, way: WayOut) {
         let way = match way {
-            WayOut::Trap => x86_64::precast_leave,
-            WayOut::Preempt => x86_64::precast_preempt,
+            WayOut::Trap => precast_leave,
+            WayOut::Preempt => precast_preempt,
         };
         let registers = &mut self.0.uc_mcontext.gregs;
         registers[libc::REG_RIP as usize] = way as *const () as i64;

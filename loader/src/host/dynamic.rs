@@ -140,13 +140,21 @@ macro_rules! registers {
             unsafe {
                 let mut cells = gather((*record).ty, [a, b, c, d, e], [s, t, u, v, w, x, y, z]);
                 run::<T, F>(record, std::ptr::null_mut(), &mut cells);
-                ($convert)(cells[0].0[0])
+                ($convert)(cells[0].0[0], (*record).ty)
             }
         }
     };
 }
 
-registers!(int_registers -> u64, |bits| bits);
-registers!(float_registers -> f64, f64::from_bits);
+registers!(int_registers -> u64, |bits, _| bits);
+registers!(float_registers -> f64, |bits, ty| f64::from_bits(boxed(bits, ty)));
+
+/// A float as registers hold it: above an `f32` all bits are set, which RISC-V asks for.
+pub(crate) fn boxed(bits: u64, ty: FuncType) -> u64 {
+    match ty.results() {
+        [ValType::F32, ..] => bits | 0xffff_ffff << 32,
+        _ => bits,
+    }
+}
 
 const _: () = assert!(INT_REGISTERS == 5 && FLOAT_REGISTERS == 8);

@@ -1,8 +1,10 @@
 //! Why an object cannot be opened: who is at fault, and what to do about it.
 
-use precast_abi::cpu::X86;
+use precast_abi::cpu::features;
 use precast_abi::object::{Arch, Os};
 use std::fmt;
+
+use crate::sys;
 
 /// Why an object was refused. Every message is one line.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ pub enum OpenError {
     },
     /// A check failed: the object was altered, or made by a faulty compiler.
     Damaged(Damage),
-    /// Made for another instruction set. The number is ELF's (`e_machine`) or the object's.
+    /// Made for another instruction set.
     OtherArch(Foreign),
     /// Made for another operating system.
     OtherOs(Foreign),
@@ -64,7 +66,7 @@ impl fmt::Display for OpenError {
             OpenError::OtherOs(foreign) => write!(
                 f,
                 "the object is for another operating system: {foreign}, but this one is {}; compile it for this target",
-                std::env::consts::OS
+                system(crate::sys::host().os)
             ),
             OpenError::CpuFeatures(missing) => write!(
                 f,
@@ -128,11 +130,11 @@ pub enum Looks {
     Component,
     /// WebAssembly text.
     Wat,
-    /// A relocatable ELF object, as `--emit obj` makes.
+    /// A relocatable object, as `--emit obj` makes.
     Relocatable,
     /// An ELF file that Precast did not make.
     OtherElf,
-    /// A Mach-O file.
+    /// A Mach-O file that Precast did not make.
     MachO,
     /// A Windows executable or library.
     Pe,
@@ -173,7 +175,7 @@ impl fmt::Display for Looks {
                 "this is a relocatable object for a linker; compile the module with `--emit so` to load it"
             }
             Looks::OtherElf => "this is an ELF file, but not one that Precast made",
-            Looks::MachO => "this is a Mach-O file, which this loader does not read",
+            Looks::MachO => "this is a Mach-O file, but not one that Precast made",
             Looks::Pe => "this is a Windows file, which this loader does not read",
             Looks::Unknown => "this is no object that Precast made",
         })
@@ -190,6 +192,8 @@ pub enum Foreign {
     Os(Os),
     /// A number of ELF's (`e_machine`) that Precast does not know.
     ElfMachine(u16),
+    /// A number of Mach-O's (`cputype`) that Precast does not know.
+    MachOCpu(u32),
     /// A number in the object that Precast does not know.
     Unknown(u16),
 }
@@ -200,11 +204,19 @@ impl fmt::Display for Foreign {
             Foreign::Arch(Arch::X86_64) => f.write_str("x86_64"),
             Foreign::Arch(Arch::Aarch64) => f.write_str("aarch64"),
             Foreign::Arch(Arch::Riscv64) => f.write_str("riscv64"),
-            Foreign::Os(Os::Linux) => f.write_str("linux"),
-            Foreign::Os(Os::Macos) => f.write_str("macos"),
+            Foreign::Os(os) => f.write_str(system(*os)),
             Foreign::ElfMachine(number) => write!(f, "ELF machine {number}"),
+            Foreign::MachOCpu(number) => write!(f, "Mach-O CPU {number:#x}"),
             Foreign::Unknown(number) => write!(f, "number {number}, which is unknown"),
         }
+    }
+}
+
+/// A system, and the format of its objects.
+fn system(os: Os) -> &'static str {
+    match os {
+        Os::Linux => "linux (ELF)",
+        Os::Macos => "macos (Mach-O)",
     }
 }
 
@@ -216,9 +228,9 @@ impl fmt::Display for MissingFeatures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
         let mut comma = "";
-        for (feature, name) in X86::ALL {
-            if self.0 & feature.bit() != 0 {
-                rest &= !feature.bit();
+        for (feature, name) in features(sys::host().arch) {
+            if self.0 & feature != 0 {
+                rest &= !feature;
                 write!(f, "{comma}{name}")?;
                 comma = ", ";
             }
@@ -294,8 +306,11 @@ macro_rules! words {
 words! {
     /// A part of an object, for [`Damage`].
     Part {
+        Headers => "the place of the headers",
         ElfHeader => "the ELF header",
         ProgramHeader => "program header",
+        LoadCommand => "load command",
+        CodeSignature => "the code signature",
         Metadata => "the metadata header",
         MetadataSize => "the size of the metadata",
         Text => "the text segment",
@@ -394,9 +409,10 @@ mod tests {
 
     #[test]
     fn messages_are_one_line_and_say_what_to_do() {
-        let missing = MissingFeatures(X86::Avx2.bit() | X86::Bmi2.bit() | 1 << 60);
+        let (first, name) = features(sys::host().arch)[0];
+        let missing = MissingFeatures(first | 1 << 60);
         let text = OpenError::CpuFeatures(missing).to_string();
-        assert!(text.contains("avx2, bmi2, unknown ones"), "{text}");
+        assert!(text.contains(&format!("{name}, unknown ones")), "{text}");
         let text = OpenError::NotAnObject(Looks::Wasm).to_string();
         assert!(text.contains("compile it first"), "{text}");
         let damage = Damage::at(Part::Function, 17, Fault::OutsideText);

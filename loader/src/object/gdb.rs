@@ -23,6 +23,7 @@
     reason = "the interface is a C list found by its symbol, and the files in it are mappings"
 )]
 
+use super::file::Format;
 use super::mapped::MappedObject;
 use super::record::{Record, read};
 use crate::sys::Reservation;
@@ -95,7 +96,9 @@ impl GdbEntry {
     /// Shows an object to debuggers. `None` where it has no symbols to show or debuggers know it
     /// anyway, or there is no memory for it: nobody's module fails for that.
     pub(crate) fn register(object: &MappedObject) -> Option<GdbEntry> {
-        let file = object.mapped_file()?;
+        let file = object
+            .mapped_file()
+            .filter(|file| file.format() == Format::Elf)?;
         let len = usize::try_from(file.len()).ok()?;
         let symbols = file.private_copy().ok()?;
         // SAFETY: the mapping is `len` bytes long, readable, writable, private, and nobody

@@ -1,7 +1,7 @@
 //! The checks made when an object is opened: constant time, whatever its size.
 
-use super::elf::{Elf, PF_W, PF_X};
 use super::error::{Damage, Fault, Foreign, MissingFeatures, OpenError, Part};
+use super::file::{Headers, Region};
 use super::record::{Record, read};
 use precast_abi::instance::InstanceHeader;
 use precast_abi::object::*;
@@ -15,7 +15,7 @@ pub(crate) const MAX_INSTANCE_DATA: u32 = 1 << 30;
 #[derive(Clone, Copy)]
 pub(crate) enum Place<'a> {
     /// A file with these headers.
-    File(&'a Elf),
+    File(&'a Headers),
     /// The program itself: they lie at this address.
     Program { address: usize },
 }
@@ -30,8 +30,8 @@ pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, Open
         return Err(Damage::of(Part::Metadata, Fault::BadMagic).into());
     }
     check_version(&header)?;
-    if let Place::File(elf) = place
-        && elf.arch as u16 != header.arch
+    if let Place::File(file) = place
+        && (file.arch as u16 != header.arch || !is_system_of(file, header.os))
     {
         return Err(Damage::of(Part::Metadata, Fault::Contradiction).into());
     }
@@ -40,14 +40,15 @@ pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, Open
     }
     check_header_size(&header)?;
     match place {
-        Place::File(elf) => check_segments(&header, elf)?,
+        Place::File(file) => check_segments(&header, file)?,
         Place::Program { address } => check_linked(&header, address)?,
     }
     check_lists(&header)?;
     check_counts(&header)?;
     check_layout(&header)?;
     check_entry_points(&header)?;
-    if header.flags & !ObjectHeader::FUEL != 0 || header.reserved != 0 {
+    let known = ObjectHeader::FUEL | ObjectHeader::LANDING_PADS;
+    if header.flags & !known != 0 || header.reserved != 0 {
         return Err(Damage::of(Part::Metadata, Fault::NotZero).into());
     }
     Ok(header)
@@ -65,16 +66,8 @@ fn read_header(bytes: &[u8]) -> Option<ObjectHeader> {
 
 /// Refuses an object that this machine cannot execute.
 pub(crate) fn require_host(header: &ObjectHeader) -> Result<(), OpenError> {
-    let host = crate::sys::host();
-    if header.arch != host.arch as u16 {
-        let arch = [Arch::X86_64, Arch::Aarch64, Arch::Riscv64]
-            .into_iter()
-            .find(|arch| *arch as u16 == header.arch);
-        return Err(OpenError::OtherArch(
-            arch.map_or(Foreign::Unknown(header.arch), Foreign::Arch),
-        ));
-    }
-    if header.os != host.os as u16 {
+    require_arch(header)?;
+    if header.os != crate::sys::host().os as u16 {
         let os = [Os::Linux, Os::Macos]
             .into_iter()
             .find(|os| *os as u16 == header.os);
@@ -82,7 +75,30 @@ pub(crate) fn require_host(header: &ObjectHeader) -> Result<(), OpenError> {
             os.map_or(Foreign::Unknown(header.os), Foreign::Os),
         ));
     }
-    let missing = header.cpu_features & !host.cpu_features;
+    require_features(header)
+}
+
+/// Refuses an object that this CPU cannot execute, whatever the system is that it is for.
+#[cfg(feature = "other-systems")]
+pub(crate) fn require_cpu(header: &ObjectHeader) -> Result<(), OpenError> {
+    require_arch(header)?;
+    require_features(header)
+}
+
+fn require_arch(header: &ObjectHeader) -> Result<(), OpenError> {
+    if header.arch == crate::sys::host().arch as u16 {
+        return Ok(());
+    }
+    let arch = [Arch::X86_64, Arch::Aarch64, Arch::Riscv64]
+        .into_iter()
+        .find(|arch| *arch as u16 == header.arch);
+    Err(OpenError::OtherArch(
+        arch.map_or(Foreign::Unknown(header.arch), Foreign::Arch),
+    ))
+}
+
+fn require_features(header: &ObjectHeader) -> Result<(), OpenError> {
+    let missing = header.cpu_features & !crate::sys::host().cpu_features;
     if missing != 0 {
         return Err(OpenError::CpuFeatures(MissingFeatures(missing)));
     }
@@ -106,13 +122,21 @@ fn check_header_size(header: &ObjectHeader) -> Result<(), Damage> {
     require(fits, Damage::of(Part::Metadata, Fault::BadSize))
 }
 
-/// Text and image are segments of the ELF file, with the permissions they need and no more.
-fn check_segments(header: &ObjectHeader, elf: &Elf) -> Result<(), Damage> {
-    let find = |segment: &Segment, part| {
-        elf.loads()
+/// Whether a format is that of a system; of systems that are unknown, either may be.
+fn is_system_of(file: &Headers, os: u16) -> bool {
+    let known = [Os::Linux, Os::Macos]
+        .into_iter()
+        .find(|known| *known as u16 == os);
+    known.is_none_or(|known| known == file.format.os())
+}
+
+/// Text and image are regions of the file, with the permissions they need and no more.
+fn check_segments(header: &ObjectHeader, file: &Headers) -> Result<(), Damage> {
+    let find = |segment: &Segment, part| -> Result<&Region, Damage> {
+        file.regions()
             .iter()
-            .find(|load| {
-                (load.offset, load.address, load.file_size)
+            .find(|region| {
+                (region.offset, region.address, region.size)
                     == (segment.file_offset, segment.address, segment.size)
             })
             .ok_or(Damage::of(part, Fault::Contradiction))
@@ -121,7 +145,7 @@ fn check_segments(header: &ObjectHeader, elf: &Elf) -> Result<(), Damage> {
     if header.text.size != 0 {
         let load = find(&header.text, Part::Text)?;
         require(
-            load.flags & (PF_X | PF_W) == PF_X,
+            load.executable && !load.writable,
             Damage::of(Part::Text, Fault::BadPermissions),
         )?;
         let aligned = load.offset.is_multiple_of(page) && load.address.is_multiple_of(page);
@@ -131,18 +155,16 @@ fn check_segments(header: &ObjectHeader, elf: &Elf) -> Result<(), Damage> {
     if header.image.size != 0 {
         let load = find(&header.image, Part::Image)?;
         require(
-            load.flags & PF_X == 0,
+            !load.executable,
             Damage::of(Part::Image, Fault::BadPermissions),
         )?;
         let aligned = load.offset.is_multiple_of(page) && load.address.is_multiple_of(page);
         require(aligned, Damage::of(Part::Image, Fault::Misaligned))?;
     }
-    let aligned = elf.metadata_load.offset.is_multiple_of(page)
-        && elf.metadata_load.address.is_multiple_of(page)
-        && elf
-            .metadata
-            .offset
-            .is_multiple_of(ObjectHeader::ALIGN as u64);
+    let (metadata, load) = (&file.metadata, &file.metadata_load);
+    let aligned = load.offset.is_multiple_of(page)
+        && load.address.is_multiple_of(page)
+        && metadata.offset.is_multiple_of(ObjectHeader::ALIGN as u64);
     require(aligned, Damage::of(Part::Metadata, Fault::Misaligned))
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The signal handler asks some of them: nothing here allocates, locks or panics.
 
+use std::mem::offset_of;
+
 use super::error::{Damage, Part};
 use super::metadata::Metadata;
 use precast_abi::addrmap::{self, Chain};
@@ -80,8 +82,9 @@ impl<'a> Metadata<'a> {
         // The last one that starts here or before: those without code start where the next one
         // with code does.
         let next = self.search(defined, |index| {
-            let function: FunctionRecord = self.record(defined, index, Part::Function)?;
-            Ok(match function.text_offset <= text_offset {
+            let at = offset_of!(FunctionRecord, text_offset);
+            let start: u32 = self.field::<FunctionRecord, _>(defined, index, at, Part::Function)?;
+            Ok(match start <= text_offset {
                 true => std::cmp::Ordering::Less,
                 false => std::cmp::Ordering::Greater,
             })

@@ -1,10 +1,10 @@
 //! Mapping an object: text to execute, metadata to read, both shared with the file.
 //!
 //! ```text
-//!  reservation, laid out as the program headers say
-//!  | R--: ELF headers, metadata, code tables | R-X: text | … |
-//!         ▲                                    ▲
-//!         metadata()                           text()
+//!  reservation, laid out as the file's headers say
+//!  | R--: metadata, code tables | … | R-X: text | … |       (or the text first)
+//!         ▲                           ▲
+//!         metadata()                  text()
 //! ```
 //!
 //! Text finds its read-only data by distance, so both keep the distance they have in the file.
@@ -18,8 +18,8 @@
 //! answers for is that the slices it hands out lie in its own mapping.
 #![allow(unsafe_code, reason = "mapped files are read through pointers")]
 
-use super::elf::{Elf, PREFIX};
 use super::error::{Damage, Fault, OpenError, Part};
+use super::file::{Format, Headers, PREFIX, Region};
 use super::gdb::GdbEntry;
 use super::header::{self, Place};
 use super::linked::Linked;
@@ -69,8 +69,9 @@ enum Home {
 #[derive(Debug)]
 pub(super) struct MappedFile {
     mapping: Reservation,
-    /// Lowest address of the object's segments, as the file counts: where `mapping` starts.
+    /// Lowest address of the object's regions, as the file counts: where `mapping` starts.
     lowest: u64,
+    format: Format,
     file: OwnedFd,
     /// Where the object starts in the file: a multiple of the page size.
     start: u64,
@@ -79,6 +80,27 @@ pub(super) struct MappedFile {
 }
 
 impl MappedFile {
+    /// Where `size` bytes at an address in the file are in the mapping.
+    fn place(&self, address: u64, size: u64) -> (usize, usize) {
+        ((address - self.lowest) as usize, size as usize)
+    }
+
+    /// Maps a region of the object.
+    ///
+    /// # Safety
+    ///
+    /// No reference to memory in its pages is in use.
+    unsafe fn map_region(&self, region: &Region, access: Access) -> Result<(), OpenError> {
+        let (at, len) = self.place(region.address, region.size);
+        let offset = self.start + region.offset;
+        // SAFETY: the caller's promise.
+        let mapped = unsafe {
+            self.mapping
+                .map_file(at..at + len, self.file.as_fd(), offset, access)
+        };
+        mapped.map_err(io("map"))
+    }
+
     /// What is added to an address in the file to get the address it is mapped at. Wraps.
     pub(super) fn slide(&self) -> u64 {
         (self.mapping.base().addr().get() as u64).wrapping_sub(self.lowest)
@@ -93,6 +115,37 @@ impl MappedFile {
     /// Length of the object in bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// What the object's headers are.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+}
+
+impl MappedFile {
+    /// Maps the text, and says where. An empty one is nowhere.
+    ///
+    /// # Safety
+    ///
+    /// As [`MappedFile::map_region`].
+    unsafe fn map_text(&self, header: &ObjectHeader) -> Result<(usize, usize), OpenError> {
+        let text = Region {
+            offset: header.text.file_offset,
+            address: header.text.address,
+            size: header.text.size,
+            ..Region::default()
+        };
+        if text.size == 0 {
+            return Ok((0, 0));
+        }
+        let access = match header.flags & ObjectHeader::LANDING_PADS {
+            0 => Access::ReadExecute,
+            _ => Access::ReadExecutePads,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { self.map_region(&text, access)? };
+        Ok(self.place(text.address, text.size))
     }
 }
 
@@ -109,7 +162,7 @@ impl MappedObject {
     /// Maps the object that starts `start` bytes into a file and is `len` bytes long.
     pub(crate) fn open_part(path: &Path, start: u64, len: u64) -> Result<MappedObject, OpenError> {
         if !start.is_multiple_of(sys::page_size() as u64) {
-            return Err(Damage::of(Part::ElfHeader, Fault::Misaligned).into());
+            return Err(Damage::of(Part::Headers, Fault::Misaligned).into());
         }
         let file = sys::open_read(path).map_err(io("open"))?;
         let found = sys::len(file.as_fd()).map_err(io("read"))?;
@@ -130,8 +183,15 @@ impl MappedObject {
     /// Maps a copy of these bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<MappedObject, OpenError> {
         // Look before copying: most bytes that are no object are told by the first few.
-        Elf::parse(&bytes[..bytes.len().min(PREFIX)], bytes.len() as u64)?;
+        Headers::parse(&bytes[..bytes.len().min(PREFIX)], bytes.len() as u64)?;
         MappedObject::map_file(sys::sealed_bytes(bytes).map_err(io("copy"))?)
+    }
+
+    /// Maps a copy of these bytes, whatever system they are for.
+    #[cfg(feature = "other-systems")]
+    pub(crate) fn from_bytes_of_any_system(bytes: &[u8]) -> Result<MappedObject, OpenError> {
+        let file = sys::sealed_bytes(bytes).map_err(io("copy"))?;
+        MappedObject::map_if(file, 0, bytes.len() as u64, header::require_cpu)
     }
 
     fn map_file(file: OwnedFd) -> Result<MappedObject, OpenError> {
@@ -167,7 +227,7 @@ impl MappedObject {
         // SAFETY: the whole file was just mapped, and cannot become shorter: it is sealed.
         let bytes = unsafe { bytes_at(&whole, (0, len as usize)) };
         // What is no object at all is called that, rather than unsigned.
-        Elf::parse(&bytes[..bytes.len().min(PREFIX)], len)?;
+        Headers::parse(&bytes[..bytes.len().min(PREFIX)], len)?;
         let signed_len = trust.check(bytes)?.object.len() as u64;
         drop(whole);
         MappedObject::map(sealed, 0, signed_len)
@@ -176,68 +236,49 @@ impl MappedObject {
     /// Five system calls for any size: first page, reservation, and one mapping each for the
     /// metadata and the text; the file was opened and its length found out before.
     fn map(file: OwnedFd, start: u64, len: u64) -> Result<MappedObject, OpenError> {
-        let object = (start, len);
+        MappedObject::map_if(file, start, len, header::require_host)
+    }
+
+    /// As [`MappedObject::map`], with another idea of what this machine can execute.
+    fn map_if(
+        file: OwnedFd,
+        start: u64,
+        len: u64,
+        require_host: impl Fn(&ObjectHeader) -> Result<(), OpenError>,
+    ) -> Result<MappedObject, OpenError> {
         let mut prefix = [0; PREFIX];
         let prefix = &mut prefix[..usize::try_from(len).unwrap_or(PREFIX).min(PREFIX)];
         let count = sys::read_at(file.as_fd(), start, prefix).map_err(io("read"))?;
-        let elf = Elf::parse(&prefix[..count], len)?;
-        let (lowest, len) = extent(&elf)?;
-        let mapping = Reservation::new(len).map_err(io("map"))?;
-
-        let load = elf.metadata_load;
-        let start = (load.address - lowest) as usize;
-        // SAFETY: the reservation is new, so no one refers to memory in it.
-        unsafe {
-            mapping.map_file(
-                start..start + load.file_size as usize,
-                file.as_fd(),
-                object.0 + load.offset,
-                Access::Read,
-            )
-        }
-        .map_err(io("map"))?;
-        let metadata = (
-            (elf.metadata.address - lowest) as usize,
-            elf.metadata.file_size as usize,
-        );
-        // SAFETY: the metadata lies within `metadata_load` (`Elf::parse`), which was just mapped.
-        let bytes = unsafe { bytes_at(&mapping, metadata) };
-        let header = header::check(bytes, Place::File(&elf))?;
-        header::require_host(&header)?;
-
-        let text = if header.text.size == 0 {
-            (0, 0)
-        } else {
-            let text = (
-                (header.text.address - lowest) as usize,
-                header.text.size as usize,
-            );
-            // SAFETY: segments do not overlap (`Elf::parse`), and text is one of them
-            // (`header::check`): what is referred to, the metadata, stays.
-            unsafe {
-                mapping.map_file(
-                    text.0..text.0 + text.1,
-                    file.as_fd(),
-                    object.0 + header.text.file_offset,
-                    Access::ReadExecute,
-                )
-            }
-            .map_err(io("map"))?;
-            text
+        let headers = Headers::parse(&prefix[..count], len)?;
+        let (lowest, span) = extent(&headers)?;
+        let home = MappedFile {
+            mapping: Reservation::new(span).map_err(io("map"))?,
+            lowest,
+            format: headers.format,
+            file,
+            start,
+            len,
         };
+        // SAFETY: the reservation is new, so no one refers to memory in it.
+        unsafe { home.map_region(&headers.metadata_load, Access::Read)? };
+        let metadata = home.place(headers.metadata.address, headers.metadata.size);
+        // SAFETY: the metadata lies within `metadata_load` (`Headers::parse`), which was just
+        // mapped.
+        let bytes = unsafe { bytes_at(&home.mapping, metadata) };
+        let header = header::check(bytes, Place::File(&headers))?;
+        require_host(&header)?;
+        if let Some(signature) = headers.code_signature {
+            sys::admit_code(home.file.as_fd(), start, signature).map_err(io("execute"))?;
+        }
+        // SAFETY: regions do not overlap (`Headers::parse`), and text is one of them that starts on a
+        // page (`header::check`): what is referred to, the metadata, stays.
+        let text = unsafe { home.map_text(&header)? };
         let address = |(start, len): (usize, usize)| {
             // SAFETY: both ranges lie in the mapping, as was found above.
-            (unsafe { mapping.base().add(start) }, len)
+            (unsafe { home.mapping.base().add(start) }, len)
         };
         let (metadata, text) = (address(metadata), address(text));
-        let home = Home::File(MappedFile {
-            mapping,
-            lowest,
-            file,
-            start: object.0,
-            len: object.1,
-        });
-        Ok(MappedObject::new(metadata, text, header, home))
+        Ok(MappedObject::new(metadata, text, header, Home::File(home)))
     }
 
     /// Takes the object whose metadata is at this address in the program itself.
@@ -344,16 +385,16 @@ impl MappedObject {
     }
 }
 
-/// Lowest address of the segments, and how many bytes they span.
-fn extent(elf: &Elf) -> Result<(u64, usize), OpenError> {
-    let out_of_bounds = || OpenError::from(Damage::of(Part::ElfHeader, Fault::OutOfBounds));
-    let (Some(first), Some(last)) = (elf.loads().first(), elf.loads().last()) else {
+/// Lowest address of the regions, and how many bytes they span.
+fn extent(file: &Headers) -> Result<(u64, usize), OpenError> {
+    let out_of_bounds = || OpenError::from(Damage::of(Part::Headers, Fault::OutOfBounds));
+    let (Some(first), Some(last)) = (file.regions().first(), file.regions().last()) else {
         return Err(out_of_bounds());
     };
-    // The reservation starts on a page as the kernel sees pages, and so must the first segment.
+    // The reservation starts on a page as the kernel sees pages, and so must the first region.
     let lowest = first.address - first.address % sys::page_size() as u64;
-    let len = last.address + last.memory_size - lowest;
-    // Segments lie in a file: a span that is much larger than any file is damage.
+    let len = last.address + last.size - lowest;
+    // Regions lie in a file: a span that is much larger than any file is damage.
     if len > 1 << 40 {
         return Err(out_of_bounds());
     }

@@ -38,9 +38,20 @@ impl<'a> Metadata<'a> {
         index: u32,
         part: Part,
     ) -> Result<T, Damage> {
+        self.field::<T, T>(list, index, 0, part)
+    }
+
+    /// The field that starts `offset` bytes into record `index` of a list of `R`.
+    pub(super) fn field<R: Record, T: Record>(
+        &self,
+        list: Span,
+        index: u32,
+        offset: usize,
+        part: Part,
+    ) -> Result<T, Damage> {
         let missing = Damage::at(part, index, Fault::BadIndex);
         require(index < list.len, missing)?;
-        let at = list.offset as usize + index as usize * T::SIZE;
+        let at = list.offset as usize + index as usize * R::SIZE + offset;
         self.bytes.get(at..).and_then(read).ok_or(missing)
     }
 
@@ -248,7 +259,11 @@ impl<'a> Metadata<'a> {
         require(sound && memory.reserved == 0, damage(Fault::BadValue))?;
         let ordered = memory.flags & MemoryRecord::HAS_MAX == 0 || memory.min <= memory.max;
         require(ordered, damage(Fault::Unordered))?;
-        let imported = index < self.header.imported_memories;
+        let shared = memory.flags & MemoryRecord::SHARED != 0;
+        let bounded = !shared || memory.flags & MemoryRecord::HAS_MAX != 0;
+        require(bounded, damage(Fault::BadValue))?;
+        // A shared one lies elsewhere, as an imported one does.
+        let imported = index < self.header.imported_memories || shared;
         let placed = match (imported, index) {
             (true, _) => self.is_constant(memory.def, 8, 8),
             (false, 0) => memory.def == InstanceHeader::MEMORY0,

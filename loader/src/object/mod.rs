@@ -1,24 +1,32 @@
 //! Objects: reading them, checking them, mapping them, and telling debuggers about them.
 //!
 //! ```text
-//! bytes ──elf──► program headers ──header──► ObjectHeader ──metadata──► records, one by one
-//!                                                  │
-//!                                               mapped ──► text R-X, metadata R--
+//!            elf
+//! bytes ──file──┤────► regions ──header──► ObjectHeader ──metadata──► records, one by one
+//!           macho                               │
+//!                                            mapped ──► text R-X, metadata R--
 //!
 //! metadata in the program ──header──► linked ──► text and image, where the linker put them
 //! ```
 //!
-//! Nothing is executed or mapped executable before `elf` and `header` are content.
+//! Nothing is executed or mapped executable before `file` and `header` are content.
 
 mod code_tables;
 mod elf;
 mod error;
+mod file;
+#[cfg(target_os = "linux")]
 mod gdb;
 mod header;
 mod linked;
 mod lookup;
+mod macho;
 mod mapped;
 mod metadata;
+#[cfg(not(target_os = "linux"))]
+mod no_gdb;
+#[cfg(not(target_os = "linux"))]
+use no_gdb as gdb;
 mod record;
 mod regions;
 mod unwind;

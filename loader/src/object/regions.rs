@@ -3,7 +3,7 @@
 use super::metadata::Metadata;
 use precast_abi::NONE;
 use precast_abi::instance::InstanceHeader;
-use precast_abi::object::ObjectHeader;
+use precast_abi::object::{MemoryRecord, ObjectHeader};
 use precast_abi::types::{Kind, ValType};
 use std::ops::Range;
 
@@ -73,7 +73,8 @@ fn tables_and_memories(metadata: Metadata<'_>, claims: &mut Vec<(u32, u64)>) {
         let Ok(memory) = metadata.memory(index) else {
             continue;
         };
-        let imported = index < header.imported_memories;
+        let shared = memory.flags & MemoryRecord::SHARED != 0;
+        let imported = index < header.imported_memories || shared;
         // Memory 0 of the module's own lies in the header.
         if imported || memory.def != InstanceHeader::MEMORY0 {
             claims.push((memory.def, if imported { 8 } else { 16 }));

@@ -16,7 +16,7 @@
     reason = "the unwinder of the C runtime has a C interface"
 )]
 
-use crate::sys::{FRAME_RULE, FrameRule};
+use crate::sys::{FRAME_RULE, FrameRule, UNWINDER_TAKES_ENTRIES};
 
 unsafe extern "C" {
     fn __register_frame(begin: *const u8);
@@ -27,30 +27,43 @@ unsafe extern "C" {
 #[derive(Debug)]
 pub(crate) struct UnwindEntry {
     bytes: Box<[u8]>,
+    /// Where in `bytes` what the unwinder reads begins.
+    start: usize,
 }
 
 impl UnwindEntry {
     /// Registers the code at these addresses.
     pub(crate) fn register(text_base: usize, text_len: usize) -> UnwindEntry {
-        let entry = UnwindEntry {
-            bytes: encode(text_base as u64, text_len as u64, FRAME_RULE),
+        let (bytes, description) = encode(text_base as u64, text_len as u64, FRAME_RULE);
+        let start = if UNWINDER_TAKES_ENTRIES {
+            description
+        } else {
+            0
         };
-        // SAFETY: the bytes are a well-formed section with its terminator, and stay where they
-        // are until `drop` has taken them back.
-        unsafe { __register_frame(entry.bytes.as_ptr()) };
+        let entry = UnwindEntry { bytes, start };
+        // SAFETY: the bytes are a well-formed section with its terminator, or the description in it,
+        // and stay where they are until `drop` has taken them back.
+        unsafe { __register_frame(entry.address()) };
         entry
+    }
+}
+
+impl UnwindEntry {
+    fn address(&self) -> *const u8 {
+        self.bytes[self.start..].as_ptr()
     }
 }
 
 impl Drop for UnwindEntry {
     fn drop(&mut self) {
         // SAFETY: `register` registered this very pointer, once.
-        unsafe { __deregister_frame(self.bytes.as_ptr()) };
+        unsafe { __deregister_frame(self.address()) };
     }
 }
 
-/// An `.eh_frame` section (Linux Standard Base, 10.6) with one entry for all of the text.
-fn encode(text_base: u64, text_len: u64, rule: FrameRule) -> Box<[u8]> {
+/// An `.eh_frame` section (Linux Standard Base, 10.6) with one entry for all of the text, and
+/// where in it that entry is.
+fn encode(text_base: u64, text_len: u64, rule: FrameRule) -> (Box<[u8]>, usize) {
     const DEF_CFA: u8 = 0x0c;
     const OFFSET: u8 = 0x80;
     let mut common = vec![0, 0, 0, 0]; // this is a common entry
@@ -64,13 +77,14 @@ fn encode(text_base: u64, text_len: u64, rule: FrameRule) -> Box<[u8]> {
     let mut section = Vec::new();
     section.extend((common.len() as u32).to_le_bytes());
     section.extend(common);
-    let back = section.len() as u32 + 4;
+    let description = section.len();
+    let back = description as u32 + 4;
     section.extend(20u32.to_le_bytes());
     section.extend(back.to_le_bytes()); // from here back to the common entry
     section.extend(text_base.to_le_bytes());
     section.extend(text_len.to_le_bytes());
     section.extend(0u32.to_le_bytes()); // the end of the section
-    section.into_boxed_slice()
+    (section.into_boxed_slice(), description)
 }
 
 #[cfg(all(test, target_arch = "x86_64"))]

@@ -1,7 +1,7 @@
 //! Reading an object without mapping it.
 
-use super::elf::{Elf, PREFIX};
 use super::error::OpenError;
+use super::file::{Headers, PREFIX};
 use super::header::{self, Place};
 use super::metadata::Metadata;
 use precast_abi::object::{ObjectHeader, Segment};
@@ -22,21 +22,21 @@ impl<'a> ObjectView<'a> {
     /// ABI version, whole, with every list and segment in bounds.
     pub fn parse(bytes: &'a [u8]) -> Result<ObjectView<'a>, OpenError> {
         let file_len = bytes.len() as u64;
-        let elf = Elf::parse(&bytes[..bytes.len().min(PREFIX)], file_len)?;
-        let start = elf.metadata.offset as usize;
+        let file = Headers::parse(&bytes[..bytes.len().min(PREFIX)], file_len)?;
+        let start = file.metadata.offset as usize;
         let cut_short = OpenError::CutShort {
-            needed: elf.metadata.offset.saturating_add(elf.metadata.file_size),
+            needed: file.metadata.offset.saturating_add(file.metadata.size),
             found: file_len,
         };
         let metadata = bytes
             .get(start..)
-            .and_then(|rest| rest.get(..elf.metadata.file_size as usize))
+            .and_then(|rest| rest.get(..file.metadata.size as usize))
             .ok_or(cut_short)?;
-        let header = header::check(metadata, Place::File(&elf))?;
+        let header = header::check(metadata, Place::File(&file))?;
         Ok(ObjectView {
             bytes,
             metadata,
-            metadata_address: elf.metadata.address,
+            metadata_address: file.metadata.address,
             header,
         })
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use precast_abi::NONE;
-use precast_abi::object::ExternKind;
+use precast_abi::object::{ExternKind, MemoryRecord};
 
 use super::{PoolInner, Warm};
 use crate::entry::Entry;
@@ -68,12 +68,20 @@ impl<T: 'static> Linker<T> {
     /// If imports are missing or do not fit (all of them are listed), or belong to a store.
     pub fn template(&self, module: &Module) -> Result<Template<T>, Error> {
         for import in module.imports()? {
-            if let Some(Definition::Extern(_)) = self.get(import.module, import.name) {
+            if let Some(Definition::Extern(_) | Definition::Shared(_)) =
+                self.get(import.module, import.name)
+            {
                 return Err(PoolError::ImportOfStore {
                     module: import.module.to_owned(),
                     name: import.name.to_owned(),
                 }
                 .into());
+            }
+        }
+        let metadata = module.metadata();
+        for index in 0..metadata.header().memories.len {
+            if metadata.memory(index)?.flags & MemoryRecord::SHARED != 0 {
+                return Err(PoolError::SharedMemory.into());
             }
         }
         let core = StoreCore::new(StoreOptions::default());

@@ -162,7 +162,7 @@ pub(super) fn flags(access: Access) -> libc::c_int {
         Access::None => libc::PROT_NONE,
         Access::Read => libc::PROT_READ,
         Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
-        Access::ReadExecute => libc::PROT_READ | libc::PROT_EXEC,
+        Access::ReadExecute | Access::ReadExecutePads => libc::PROT_READ | libc::PROT_EXEC,
     }
 }
 

@@ -10,6 +10,7 @@
     reason = "signal stacks and signals are what this file is for"
 )]
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -143,6 +144,59 @@ pub(crate) fn interrupt_thread(thread: u32, value: usize) -> bool {
         ) == 0
             || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
     }
+}
+
+/// The value that came with [`INTERRUPT`], where it is from [`interrupt_thread`]. Fit for a signal
+/// handler.
+pub(crate) fn ticket(info: &libc::siginfo_t) -> Option<u64> {
+    // SAFETY: asks for the sender, which signals from processes have.
+    let ours = info.si_code == libc::SI_QUEUE
+        && unsafe { info.si_pid() } == std::process::id() as libc::pid_t;
+    // SAFETY: queued signals have a value.
+    ours.then(|| unsafe { info.si_value() }.sival_ptr as u64)
+}
+
+/// What a signal says of an access to memory that was refused; `None` for other signals. Fit for a
+/// signal handler.
+pub(crate) fn refused_access(signal: libc::c_int, code: libc::c_int) -> Option<super::Refused> {
+    const MAPERR: libc::c_int = 1;
+    const ACCERR: libc::c_int = 2;
+    const PKUERR: libc::c_int = 4;
+    match (signal, code) {
+        (libc::SIGSEGV, MAPERR) => Some(super::Refused::Absent),
+        (libc::SIGSEGV, ACCERR) => Some(super::Refused::Forbidden),
+        (libc::SIGSEGV, PKUERR) => Some(super::Refused::Keyed),
+        _ => None,
+    }
+}
+
+/// Whether a process has sent a signal, where no instruction raised it.
+pub(crate) fn was_sent(info: &libc::siginfo_t) -> bool {
+    info.si_code <= 0
+}
+
+/// What the kernel looks at of a set of signals.
+pub(crate) type SignalMask = u64;
+
+/// The unwinder reads whole sections.
+pub(crate) const UNWINDER_TAKES_ENTRIES: bool = false;
+
+/// A descriptor that is readable once it is raised.
+pub(crate) fn new_event(raised: bool) -> std::io::Result<OwnedFd> {
+    let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
+    Ok(rustix::event::eventfd(raised.into(), flags)?)
+}
+
+/// Makes it readable.
+pub(crate) fn raise_event(event: &OwnedFd) {
+    // It can only fail because it was raised already.
+    let _ = rustix::io::write(event, &1u64.to_ne_bytes());
+}
+
+/// Makes it not readable any more.
+pub(crate) fn lower_event(event: &OwnedFd) {
+    // It can only fail because it was not raised.
+    let _ = rustix::io::read(event, &mut [0u8; 8]);
 }
 
 /// Makes every thread of the process pass a full memory barrier. `false` where the kernel cannot.

@@ -58,3 +58,8 @@ fn detect() -> u64 {
         .filter(|(_, has)| *has)
         .fold(0, |bits, (feature, _)| bits | feature.bit())
 }
+
+/// What x86-64 has of the kind is the whole process's affair.
+pub(super) fn has_landing_pads() -> bool {
+    false
+}

@@ -1,9 +1,11 @@
-//! Damaged objects: looked at, never executed.
+//! Damaged objects of either format: looked at, never executed.
 
 use super::damage::damage;
 use super::rng::Rng;
 use super::subject::Variant;
 use precast::{ObjectView, OpenError, Trust};
+use precast_abi::object::{Arch, MAGIC};
+use precast_compiler::{Options, Target};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How often an object is damaged; compiling it costs far more.
@@ -11,15 +13,23 @@ const ROUNDS: usize = 32;
 
 /// Compiles a module, and looks at the object after various damage.
 pub(super) fn look_at_damaged(wasm: &[u8], variant: Variant, rng: &mut Rng) -> Result<(), String> {
-    let Ok(compiled) = precast_compiler::compile(wasm, &variant.options()?) else {
+    let mut options = variant.options()?;
+    options.target = rng.pick(&Target::ALL).0;
+    if options.target.arch() != Arch::X86_64 {
+        options.cpu = Options::for_target(options.target).cpu;
+    }
+    let Ok(compiled) = precast_compiler::compile(wasm, &options) else {
         return Ok(());
     };
+    let metadata = compiled.bytes.windows(8).position(|bytes| bytes == MAGIC);
+    // Where most of what is checked stands.
+    let places = [0, metadata.ok_or("an object has no metadata")?];
     for _ in 0..ROUNDS {
         let mut bytes = compiled.bytes.clone();
         match rng.below(3) {
-            // Where most of what is checked stands.
             0 => {
-                let at = rng.below(bytes.len().min(8192));
+                let start = rng.pick(&places);
+                let at = start + rng.below((bytes.len() - start).min(4096));
                 bytes[at] ^= 1 << rng.below(8);
             }
             1 => {

@@ -37,7 +37,7 @@ impl Engine {
     /// Instantiates an object that [`Engine::compile`] made.
     pub(super) fn instantiate(&mut self, object: &[u8]) -> Result<Instance, Error> {
         // SAFETY: the bytes come from our own compiler, a moment ago.
-        let module = unsafe { Module::from_bytes(object) }.map_err(Error::Object)?;
+        let module = unsafe { Module::from_bytes_of_any_system(object) }.map_err(Error::Object)?;
         self.linker.instantiate(&mut self.store, &module)
     }
 

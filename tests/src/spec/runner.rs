@@ -199,15 +199,8 @@ impl Runner<'_> {
             | WastDirective::AssertMalformedCustom { .. } => Ok(()),
             WastDirective::Thread(_)
             | WastDirective::Wait { .. }
-            | WastDirective::AssertSuspension { .. } => self.lacking_threads(),
+            | WastDirective::AssertSuspension { .. } => Err("no script has had it yet".into()),
         }
-    }
-
-    fn lacking_threads(&self) -> Result<(), Fault> {
-        if self.may_lack.contains(&Proposal::Threads) {
-            return Err(Fault::Lacking);
-        }
-        Err("threads are not supported".into())
     }
 
     /// The object of a module.
@@ -239,9 +232,8 @@ impl Runner<'_> {
 
     /// Whether an import that does not fit is of an instance that could not be made.
     fn needs_lacking(&self, error: &LinkError) -> bool {
-        error.imports.iter().any(|import| {
-            self.names.lacking.contains(&import.module) || import.name == "shared_memory"
-        })
+        let mut imports = error.imports.iter();
+        imports.any(|import| self.names.lacking.contains(&import.module))
     }
 
     fn module(&mut self, mut module: QuoteWat<'_>) -> Result<(), Fault> {

@@ -1,8 +1,8 @@
 //! The host module `spectest` that scripts import from.
 
 use precast::{
-    Error, Extern, FuncType, Global, GlobalType, Linker, Memory, MemoryType, RefType, Store, Table,
-    TableType, Val, ValType,
+    Error, Extern, FuncType, Global, GlobalType, Linker, Memory, MemoryType, RefType, SharedMemory,
+    Store, Table, TableType, Val, ValType,
 };
 
 /// Defines `spectest` as the specification's interpreter does.
@@ -46,5 +46,10 @@ pub(super) fn define(store: &mut Store<()>, linker: &mut Linker<()>) -> Result<(
     }
     let memory = Memory::new(&mut *store, MemoryType::new(1, Some(2)))?;
     linker.define(&*store, "spectest", "memory", Extern::Memory(memory))?;
+    let shared = SharedMemory::new(MemoryType {
+        shared: true,
+        ..MemoryType::new(1, Some(2))
+    })?;
+    linker.define_shared("spectest", "shared_memory", &shared);
     Ok(())
 }

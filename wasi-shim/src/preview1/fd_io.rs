@@ -188,7 +188,7 @@ fn seekable(descriptor: &Descriptor, needed: Rights) -> Result<&File> {
 
 /// Copies from bytes handed in.
 fn read_source(source: &mut Source, guest: &mut Guest<'_>, iovecs: Iovecs) -> Result<usize> {
-    let mut room = iovecs.check(guest)?;
+    let mut room = iovecs.check(guest)?.min(guest.most_at_once());
     let mut total = 0;
     let mut index = 0;
     while let Some(piece) = iovecs.piece(guest, index)? {
@@ -211,7 +211,7 @@ fn write_captured(capture: &mut Capture, guest: &Guest<'_>, iovecs: Iovecs) -> R
     if room == 0 && total > 0 {
         return Err(Errno::Nospc);
     }
-    let mut left = total.min(room);
+    let mut left = total.min(room).min(guest.most_at_once());
     let before = capture.bytes.len();
     for piece in iovecs.pieces(guest)? {
         let bytes = guest.bytes(piece.first(left))?;

@@ -4,6 +4,7 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RawDirEntry, SeekFrom};
 
@@ -35,7 +36,8 @@ pub(crate) fn fd_readdir(
         return Err(Errno::Notdir);
     };
     guest.check_ptr(used)?;
-    let out = guest.bytes_mut(buffer)?;
+    guest.check(buffer)?;
+    let out = guest.bytes_mut(buffer.first(guest.most_at_once()))?;
     let count = list(directory, out, cookie)?;
     guest.write(used, count as u32)
 }
@@ -62,7 +64,12 @@ fn listing(directory: &mut Directory) -> Result<&OwnedFd> {
         Some(fd) => fd,
         None => {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            rustix::fs::openat(&directory.fd, ".", flags, Mode::empty())?
+            Arc::new(rustix::fs::openat(
+                &directory.fd,
+                ".",
+                flags,
+                Mode::empty(),
+            )?)
         }
     };
     Ok(directory.listing.insert(listing))

@@ -120,7 +120,7 @@ impl Request {
                 rustix::fs::fcntl_setfl(&fd, to_host(self.flags))?;
             }
             let file = File {
-                fd,
+                fd: Arc::new(fd),
                 shared: false,
                 read_only,
                 waits,

@@ -127,5 +127,15 @@ pub(crate) fn random_get(
     buffer: GuestSlice,
 ) -> Result<()> {
     let stop = guest.stop();
-    ctx.random.fill(guest.bytes_mut(buffer)?, stop)
+    if buffer.len() <= guest.most_at_once() {
+        return ctx.random.fill(guest.bytes_mut(buffer)?, stop);
+    }
+    guest.check(buffer)?;
+    for piece in buffer.pieces(guest.most_at_once()) {
+        ctx.random.fill(guest.bytes_mut(piece)?, stop)?;
+        if stop.asked() {
+            break;
+        }
+    }
+    Ok(())
 }

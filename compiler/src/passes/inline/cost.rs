@@ -15,8 +15,8 @@ pub(super) struct Size {
     pub(super) block_params: usize,
     /// Whether it has a jump table.
     pub(super) has_table: bool,
-    /// Whether it has a loop.
-    pub(super) has_loop: bool,
+    /// Ways back to the start of a loop.
+    pub(super) loops: usize,
     /// Whether it catches exceptions of what it calls.
     pub(super) catches: bool,
 }
@@ -34,7 +34,9 @@ impl Size {
                 let opcode = function.dfg.insts[inst].opcode();
                 size.has_table |= opcode == Opcode::BrTable;
                 size.catches |= matches!(opcode, Opcode::TryCall | Opcode::TryCallIndirect);
-                size.has_loop |= successors(function, inst).any(|next| seen.contains(next));
+                size.loops += successors(function, inst)
+                    .filter(|next| seen.contains(*next))
+                    .count();
                 if is_cold {
                     size.cold += 1;
                 } else if !is_free(opcode) {
@@ -98,6 +100,8 @@ pub(super) struct Candidate {
 const MAX_CALLEE: usize = 20;
 /// The same for the only call of a function.
 const MAX_SOLE_CALLEE: usize = 160;
+/// What a function with a loop may have, whoever calls it.
+const MAX_LOOP_CALLEE: usize = 40;
 /// What each constant argument adds to that.
 const PER_CONSTANT: usize = 6;
 /// What a loop around the call adds to it, or that the call was made often.
@@ -111,8 +115,9 @@ pub(super) fn is_worth_it(call: &Candidate, for_size: bool) -> bool {
     if for_size {
         return hot + cold <= CALL + call.args;
     }
-    // A call costs little beside a loop, which does better with all registers to itself.
-    if call.size.has_loop {
+    // A call costs little beside a loop, which does better with all registers to itself. But a short
+    // one may be run through once or twice: the search of a hash table, the comparison of a word.
+    if call.size.loops > 1 || call.size.loops == 1 && hot > MAX_LOOP_CALLEE {
         return false;
     }
     if call.heat == Some(Heat::Cold) {

@@ -38,7 +38,9 @@ fn calls_that_gain_more_may_be_of_larger_functions() {
     assert!(limit(|call| call.constants = 2, false) > plain);
     assert!(limit(|call| call.is_sole = true, false) > 2 * plain);
     assert_eq!(limit(|call| call.size.cold = 10_000, false), 0);
-    assert_eq!(limit(|call| call.size.has_loop = true, false), 0);
+    let around = |loops| limit(|call| (call.loops, call.size.loops) = (1, loops), false);
+    assert!(around(1) > plain && around(1) < around(0));
+    assert_eq!(around(2), 0);
     assert_eq!(limit(|call| call.size.has_table = true, false), 0);
     let counted = |heat| limit(|call| call.heat = Some(heat), false);
     assert!(counted(Heat::Hot) > counted(Heat::Warm));

@@ -1,0 +1,10 @@
+(module
+  (memory 1)
+  (memory $other 1)
+  (func $copy (param $to i32) (param $from i32) (param $len i32)
+    (memory.copy (local.get $to) (local.get $from) (local.get $len)))
+  (func $fill (param $to i32) (param $byte i32) (param $len i32)
+    (memory.fill (local.get $to) (local.get $byte) (local.get $len)))
+  (func $left_alone (param $to i32) (param $from i32) (param $len i32)
+    (memory.copy $other 0 (local.get $to) (local.get $from) (local.get $len))
+    (memory.fill $other (local.get $to) (local.get $from) (local.get $len))))
