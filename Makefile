@@ -46,7 +46,7 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy -p precast-cli --no-default-features -- -D warnings
-	$(CARGO) clippy -p precast-cli --no-default-features --features wasi --all-targets -- -D warnings
+	$(CARGO) clippy -p precast-cli --no-default-features --features wasi,signatures --all-targets -- -D warnings
 	$(CARGO) clippy -p edge-server --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
 
@@ -95,9 +95,9 @@ bench-code:
 keep-abi:
 	KEEP_ABI=1 $(CARGO) test --test kept
 
-# What a device gets: 750 KiB, or 450 without WASI.
+# What a device gets: 750 KiB at most.
 small:
-	$(CARGO) build -p precast-cli --no-default-features --features wasi --profile small --target-dir target/small
+	$(CARGO) build -p precast-cli --no-default-features --features wasi,signatures --profile small --target-dir target/small
 	@size=$$(stat -c %s target/small/small/precast); echo "$$size bytes"; test $$size -le 768000
 
 ci:

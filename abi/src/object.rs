@@ -76,7 +76,8 @@ pub struct ObjectHeader {
     pub magic: [u8; 8],
     /// The ABI the object was made for.
     pub version: Version,
-    /// Size of this header: greater than `size_of` in objects of a later minor version.
+    /// Size of this header, a multiple of 8: greater than `size_of` in objects of a later minor version,
+    /// smaller in those of an earlier one, but at least [`ObjectHeader::LEAST_SIZE`].
     pub header_size: u32,
     /// An [`Arch`].
     pub arch: u16,
@@ -162,6 +163,9 @@ pub struct ObjectHeader {
     pub counters: u32,
     /// How many counters there are.
     pub counter_count: u32,
+    /// The [`LevelRecord`]s: objects of the same module for better CPUs, in the same file. At most
+    /// [`LevelRecord::MOST`].
+    pub levels: Span,
     /// The [`TagRecord`]s: the tag index space.
     pub tags: Span,
     /// Text offsets (`u32`, ascending) of the return addresses of calls whose exceptions the
@@ -178,13 +182,37 @@ pub struct ObjectHeader {
 }
 
 impl ObjectHeader {
-    /// The least size of a header: that of version 1.1. What it lacks is zero.
-    pub const LEAST_SIZE: usize = 400;
     /// The code counts what it executes, see [`crate::instance::InstanceHeader::fuel`].
     pub const FUEL: u32 = 1;
     /// In [`ObjectHeader::flags`]: indirect branches of other code into this, and of this code,
     /// arrive at landing pads (AArch64's `bti`).
     pub const LANDING_PADS: u32 = 2;
+    /// The object stands behind another one, which has it among its `levels`, and the image of that
+    /// one is its own, too.
+    pub const SHARES_IMAGE: u32 = 4;
+
+    /// Size of the header of the first version. Fields behind it that a shorter header lacks are zero,
+    /// which means of each of them what it meant when it was not there.
+    pub const LEAST_SIZE: usize = 400;
+}
+
+/// An object for better CPUs, behind the first object of a file.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LevelRecord {
+    /// What the CPU must have for it, as its own header says: all that the level before it needs,
+    /// and more.
+    pub cpu_features: u64,
+    /// Where it starts: bytes from the start of the first object, a multiple of the target's largest
+    /// page size.
+    pub file_offset: u64,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl LevelRecord {
+    /// More levels than that have no object.
+    pub const MOST: u32 = 15;
 }
 
 /// Layout of the instance data: distances below the instance base.
@@ -528,6 +556,7 @@ const _: () = {
     assert!(size_of::<Span>() == 8);
     assert!(size_of::<Segment>() == 24);
     assert!(size_of::<InstanceLayout>() == 24);
+    assert!(size_of::<LevelRecord>() == 24);
     assert!(size_of::<TypeRecord>() == 20);
     assert!(size_of::<FunctionRecord>() == 36);
     assert!(size_of::<TableRecord>() == 32);
@@ -546,6 +575,6 @@ const _: () = {
     assert!(size_of::<TagRecord>() == 4);
     assert!(size_of::<ExceptionFrame>() == 16);
     assert!(size_of::<ExceptionHandler>() == 8);
-    assert!(core::mem::offset_of!(ObjectHeader, tags) == ObjectHeader::LEAST_SIZE);
-    assert!(size_of::<ObjectHeader>() == 440);
+    assert!(core::mem::offset_of!(ObjectHeader, levels) == ObjectHeader::LEAST_SIZE);
+    assert!(size_of::<ObjectHeader>() == 448);
 };

@@ -66,6 +66,7 @@ typedef struct precast_module precast_module;       /* an object that was opened
 typedef struct precast_linker precast_linker;       /* names for imports to find */
 typedef struct precast_store precast_store;         /* what instances live in */
 typedef struct precast_caller precast_caller;       /* the guest that calls a host function */
+typedef struct precast_call precast_call;           /* a call that may wait */
 typedef struct precast_interrupt precast_interrupt; /* stops guests from any thread */
 typedef struct precast_pool precast_pool;           /* slots for sandboxes */
 typedef struct precast_template precast_template;   /* a module with its imports, for pools */
@@ -139,6 +140,11 @@ precast_error *precast_error_new(const char *message);
 /* For a host function to return: the guest traps. A number that is not a code is `unreachable`.
  * Never NULL. */
 precast_error *precast_error_new_trap(uint32_t code);
+
+/* For a host function to return that cannot answer yet: the guest waits, if it was started by
+ * precast_call_start and no other host function waits for it; else that call fails. `note` is for whoever
+ * goes on with it: see precast_call_take_note. Never NULL. */
+precast_error *precast_error_new_suspend(void *note);
 
 void precast_error_delete(precast_error *error);
 
@@ -267,6 +273,17 @@ PRECAST_MUST_USE precast_error *precast_module_open(const char *path, precast_mo
 /* Opens a copy of an object, which nobody can change any more. */
 PRECAST_MUST_USE precast_error *precast_module_open_sealed(const char *path, precast_module **module);
 
+/* Opens a copy of an object, if one of these keys has signed it: with `precast sign`, or by hand as
+ * docs/abi.md says. The copy that is checked is the one that is run, whatever happens to the file, which may
+ * come from anywhere. A key is the text of a public key's file, or its second line. */
+PRECAST_MUST_USE precast_error *precast_module_open_trusted(const char *path, const char *const *keys,
+                                                            size_t key_count,
+                                                            precast_module **module);
+PRECAST_MUST_USE precast_error *precast_module_from_trusted_bytes(const uint8_t *bytes, size_t length,
+                                                                  const char *const *keys,
+                                                                  size_t key_count,
+                                                                  precast_module **module);
+
 /* Opens a copy of an object that is in memory. */
 PRECAST_MUST_USE precast_error *precast_module_from_bytes(const uint8_t *bytes, size_t length,
                                                           precast_module **module);
@@ -347,6 +364,12 @@ PRECAST_MUST_USE precast_error *precast_store_set_timeout(precast_store *store,
 
 /* How much CPU time calls into this store may use from now on, all together. */
 PRECAST_MUST_USE precast_error *precast_store_set_cpu_budget(precast_store *store,
+                                                             uint64_t nanoseconds);
+
+/* Calls that were started by precast_call_start wait after every `nanoseconds` that they have run, for
+ * precast_call_resume: so that a thread can run many guests in turn. Other calls are not affected.
+ * PRECAST_NO_LIMIT takes it away. Not for host functions. */
+PRECAST_MUST_USE precast_error *precast_store_set_time_slice(precast_store *store,
                                                              uint64_t nanoseconds);
 
 /* A handle with which any thread can stop the guests of a store, whenever. It may outlive the store.
@@ -487,6 +510,43 @@ PRECAST_MUST_USE precast_error *precast_func_call(precast_store *store, precast_
 PRECAST_MUST_USE precast_error *precast_func_type(precast_store *store, precast_func func,
                                                   char **type_new);
 void precast_string_delete(char *string);
+
+/* What a call that may wait has come to. Later versions may add some. */
+typedef enum precast_call_state {
+    PRECAST_CALL_FAILED = 0, /* it is over: the function that found out has returned the error */
+    PRECAST_CALL_DONE = 1,   /* it has returned: see precast_call_results */
+    PRECAST_CALL_NEEDS_ANSWER = 2, /* a host function answers later: precast_call_give, then resume */
+    PRECAST_CALL_NEEDS_TIME = 3    /* its time slice is used up: resume it */
+} precast_call_state;
+
+/* Starts a call that may wait. While it does, the store runs no other guest, but its memories can be
+ * read and written. Each of the functions here may be called on another thread than the one before.
+ * Delete the call before its store or sandbox. Not for host functions. */
+PRECAST_MUST_USE precast_error *precast_call_start(precast_store *store, precast_func func,
+                                                   const precast_val *args, size_t arg_count,
+                                                   precast_call **call);
+
+/* A precast_call_state. */
+uint32_t precast_call_get_state(const precast_call *call);
+
+/* What the host function that the guest waits for gave to precast_error_new_suspend. NULL from the second time
+ * on, and where it waits for something else. */
+void *precast_call_take_note(precast_call *call);
+
+/* Gives the results of the host function that the guest waits for. */
+PRECAST_MUST_USE precast_error *precast_call_give(precast_call *call, const precast_val *results,
+                                                  size_t result_count);
+
+/* Lets the guest go on, until it returns, fails or waits again. A host function without results needs
+ * no precast_call_give; without the results that it needs the guest is given up. */
+PRECAST_MUST_USE precast_error *precast_call_resume(precast_call *call);
+
+/* The results of a call that is done. */
+PRECAST_MUST_USE precast_error *precast_call_results(const precast_call *call, precast_val *results,
+                                                     size_t result_count);
+
+/* A guest that waits is given up, as after a trap. */
+void precast_call_delete(precast_call *call);
 
 /* A function whose type was compared with one of those below, to be called fast: no arrays, no
  * allocation. Plain data, good as long as the function's store; of a sandbox, until it is reset. */

@@ -1,7 +1,7 @@
 //! Errors: one type for all that can go wrong, and the way out of every function.
 
 use std::any::Any;
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_void};
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +38,8 @@ pub(crate) struct Error {
     trap: Option<TrapCode>,
     interruption: Option<Interruption>,
     exit: Option<u32>,
+    /// The guest is to wait, and this is for whoever goes on with it.
+    suspend: Option<Pointer>,
     frames: Vec<FrameText>,
     omitted: usize,
     /// The message with the frames below it.
@@ -62,6 +64,15 @@ struct Frame {
     has_offset: bool,
     wasm_offset: u32,
 }
+
+/// A pointer of the program's.
+#[derive(Clone, Copy, Debug)]
+struct Pointer(*mut c_void);
+
+// SAFETY: the library never looks at what it points to.
+unsafe impl Send for Pointer {}
+// SAFETY: as above.
+unsafe impl Sync for Pointer {}
 
 /// What functions within this crate return.
 pub(crate) type Result<T> = std::result::Result<T, Box<Error>>;
@@ -133,6 +144,7 @@ impl Error {
             trap: None,
             interruption: None,
             exit: None,
+            suspend: None,
             frames: Vec::new(),
             omitted: 0,
         })
@@ -153,6 +165,20 @@ impl Error {
         self.omitted = backtrace.omitted();
         let message = self.message.to_string_lossy();
         self.report = text::owned(&format!("{message}\n{backtrace}"));
+    }
+
+    /// What the guest's caller gets: the wish to wait, or the error, which happened at `backtrace`.
+    pub(crate) fn into_loader(
+        mut self: Box<Self>,
+        backtrace: impl FnOnce() -> Backtrace,
+    ) -> loader::Error {
+        match self.suspend {
+            Some(Pointer(note)) => crate::call::suspend(note),
+            None => {
+                self.locate(&backtrace());
+                loader::Error::host(FromHost(self))
+            }
+        }
     }
 
     /// What a guest's `proc_exit` gave, where that is what ended it.
@@ -206,7 +232,7 @@ impl From<loader::Error> for Box<Error> {
             loader::Error::Link(_) => Kind::Link,
             loader::Error::Limit(_) => Kind::Limit,
             loader::Error::Object(_) => Kind::Object,
-            loader::Error::System(_) => Kind::System,
+            loader::Error::System(_) | loader::Error::AddressSpace(_) => Kind::System,
             loader::Error::Pool(_) => Kind::Pool,
             loader::Error::Host(_) => Kind::Host,
             _ => Kind::Use,
@@ -243,6 +269,16 @@ extern "C" fn precast_error_new_trap(code: u32) -> Failure {
     let code = u8::try_from(code).ok().and_then(TrapCode::from_u8);
     let code = code.unwrap_or(TrapCode::Unreachable);
     Some(Error::of_trap(code, code.message()))
+}
+
+/// `precast_error_new_suspend`
+#[unsafe(no_mangle)]
+extern "C" fn precast_error_new_suspend(note: *mut c_void) -> Failure {
+    let message = "a function of the host cannot answer yet, and the guest cannot wait for it: \
+                   start it with precast_call_start";
+    let mut error = Error::new(Kind::Use, message);
+    error.suspend = Some(Pointer(note));
+    Some(error)
 }
 
 /// `precast_error_delete`

@@ -11,6 +11,7 @@
 //! - Handles that are plain records are made of the loader's raw handles, and compared with their
 //!   store by the loader.
 
+mod call;
 mod error;
 mod func;
 mod global;

@@ -99,9 +99,8 @@ fn call_host(
         given.len(),
     );
     drop(reached);
-    if let Some(mut error) = failure {
-        error.locate(&caller.backtrace());
-        return Err(loader::Error::host(FromHost(error)));
+    if let Some(error) = failure {
+        return Err(error.into_loader(|| caller.backtrace()));
     }
     for (result, given) in results.iter_mut().zip(&given) {
         *result = given

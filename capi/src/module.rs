@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
-use loader::{ExternType, Module, OpenError};
+use loader::{ExternType, Module, OpenError, Trust};
 
 use crate::error::{self, Failure, Result, answer, given};
 use crate::text;
@@ -123,6 +123,46 @@ extern "C" fn precast_module_open_sealed(
         let path = text::path(path, "the path")?;
         // SAFETY: the program vouches for the file, as the header asks.
         Ok(unsafe { Module::open_sealed(path) })
+    })
+}
+
+/// What these keys sign: `count` texts, each a line or a file as minisign writes it.
+fn trust(keys: *const *const c_char, count: usize) -> Result<Trust> {
+    let mut trust = Trust::new();
+    for &key in text::array(keys, count, "the array of keys")? {
+        let key = text::given(key, "a key")?;
+        let added = trust.add_key(key);
+        added.map_err(|error| error::misuse(format!("a key: {error}")))?;
+    }
+    Ok(trust)
+}
+
+/// `precast_module_open_trusted`
+#[unsafe(no_mangle)]
+extern "C" fn precast_module_open_trusted(
+    path: *const c_char,
+    keys: *const *const c_char,
+    key_count: usize,
+    out: Option<&mut MaybeUninit<*mut CModule>>,
+) -> Failure {
+    open(out, || {
+        let path = text::path(path, "the path")?;
+        Ok(Module::open_trusted(path, &trust(keys, key_count)?))
+    })
+}
+
+/// `precast_module_from_trusted_bytes`
+#[unsafe(no_mangle)]
+extern "C" fn precast_module_from_trusted_bytes(
+    bytes: *const u8,
+    len: usize,
+    keys: *const *const c_char,
+    key_count: usize,
+    out: Option<&mut MaybeUninit<*mut CModule>>,
+) -> Failure {
+    open(out, || {
+        let bytes = text::array(bytes, len, "the object")?;
+        Ok(Module::from_trusted_bytes(bytes, &trust(keys, key_count)?))
     })
 }
 

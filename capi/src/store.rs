@@ -300,6 +300,20 @@ extern "C" fn precast_store_set_cpu_budget(store: Option<&CStore>, nanoseconds: 
     })
 }
 
+/// `precast_store_set_time_slice`
+#[unsafe(no_mangle)]
+extern "C" fn precast_store_set_time_slice(store: Option<&CStore>, nanoseconds: u64) -> Failure {
+    error::run(|| {
+        let slice = duration(nanoseconds);
+        match enter(store)?.kind_mut() {
+            Kind::Own(store) => store.set_time_slice(slice),
+            Kind::Sandbox(sandbox) => sandbox.set_time_slice(slice),
+            Kind::Caller(_) => return Err(only_from_outside()),
+        }
+        Ok(())
+    })
+}
+
 /// The handle behind `precast_interrupt_new`.
 pub(crate) fn interrupt_handle(store: Option<&CStore>) -> Result<InterruptHandle> {
     Ok(enter(store)?.interrupt_handle())

@@ -5,7 +5,9 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
+use minisign::KeyPair;
 use support::{C, CPP, Compiler, linked, object, root, run};
 
 fn check_api(compiler: Compiler) {
@@ -15,8 +17,24 @@ fn check_api(compiler: Compiler) {
     }
     let sources = root().join("capi/tests/c");
     let object = object(dir.path(), &sources.join("guest.wat"));
+    let (signed, key) = signed(dir.path(), &object);
     let program = compiler.build(dir.path(), &sources.join("api.c"), &[]);
-    assert_eq!(run(&program, &[&object]), "done\n");
+    assert_eq!(run(&program, &[&object, &signed, &key]), "done\n");
+}
+
+/// A signed copy of an object, and the text of the key, as arguments of a program.
+fn signed(dir: &Path, object: &Path) -> (PathBuf, PathBuf) {
+    let pair = KeyPair::generate_unencrypted_keypair().expect("a key");
+    let object = fs::read(object).expect("it is there");
+    let signature = minisign::sign(None, &pair.sk, &object[..], None, None);
+    let signature = signature.expect("it can be signed").into_string();
+    let mut tail = (signature.len() as u32).to_le_bytes().to_vec();
+    tail.extend(1u32.to_le_bytes());
+    tail.extend(b"PCSIGNED");
+    let path = dir.join("signed.so");
+    fs::write(&path, [&object, signature.as_bytes(), &tail].concat()).expect("written");
+    let key = pair.pk.to_box().expect("a public key").into_string();
+    (path, key.into())
 }
 
 fn check_linked(compiler: Compiler) {

@@ -73,6 +73,7 @@ pub(crate) enum Command {
     #[cfg(feature = "compile")]
     Sign(SignArgs),
     /// Say whether objects are signed by a key, and unchanged since.
+    #[cfg(feature = "signatures")]
     Verify(VerifyArgs),
     /// Show what an object contains and needs.
     #[cfg(feature = "inspect")]
@@ -105,12 +106,13 @@ Examples:
   precast compile --cpu native app.wasm        for this machine's CPU only
   precast compile --cpu baseline,+sse4.1 app.wasm
   precast compile --target aarch64-linux app.wasm      for another machine
+  precast compile --levels baseline,x86-64-v3 app.wasm     for every CPU, and faster on most
   precast compile --memory-reservation 16M app.wasm    for thousands of instances
   precast compile --emit asm app.wasm -o -     see the code that comes out
   precast compile --instrument app.wasm        code that counts, for a profile, and
   precast compile --profile app.profile app.wasm       the code that is made from it
   precast compile a.wasm b.wasm -o build/      many, into a directory
-  precast compile --cache .cache app.wasm      nothing is compiled twice
+  precast compile --cache .cache app.wasm      no function is compiled twice
   cat app.wasm | precast compile - -o app.so   from standard input
 
 The exit code is 1 if one of the modules cannot be compiled; the others are.
@@ -135,6 +137,15 @@ pub(crate) struct CompileArgs {
     /// -feature, separated by commas [default: x86-64-v3, and baseline of other targets].
     #[arg(long, value_name = "CPU")]
     pub(crate) cpu: Option<String>,
+    /// Compile for each of these CPUs, as --cpu names them, the least first: one object with the code
+    /// for all of them. The best that a machine can execute is run.
+    #[arg(
+        long,
+        value_name = "CPU",
+        value_delimiter = ',',
+        conflicts_with = "cpu"
+    )]
+    pub(crate) levels: Vec<String>,
     /// What to optimise for.
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) opt: Opt,
@@ -150,6 +161,15 @@ pub(crate) struct CompileArgs {
     /// 4G has every access checked, and lets far more instances live in one process.
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub(crate) memory_reservation: Option<u64>,
+    /// Refuse modules that use other proposals than these: mvp, wasm1, wasm2 or all, then +simd or
+    /// -threads and so on, separated by commas.
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "all",
+        allow_hyphen_values = true
+    )]
+    pub(crate) features: String,
     /// Turn optimisations off, to see what they do: names separated by commas.
     #[arg(long, value_name = "PASS", value_delimiter = ',')]
     pub(crate) without: Vec<String>,
@@ -166,7 +186,8 @@ pub(crate) struct CompileArgs {
     /// How many threads compile; 0 is one for each CPU. The result is the same.
     #[arg(short, long, default_value_t = 0, value_name = "N")]
     pub(crate) jobs: usize,
-    /// Keep what is compiled in this directory, and take from it what was compiled before.
+    /// Keep what is compiled in this directory, and take from it what was compiled before: whole
+    /// modules, or the functions of one that has changed.
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
     /// Print a report on standard output: what became of each module.
@@ -251,6 +272,7 @@ pub(crate) struct RunArgs {
     #[cfg_attr(feature = "compile", arg(long, value_name = "FILE"))]
     pub(crate) profile: Option<PathBuf>,
     /// Run only an object that is signed by the owner of this public key. May be repeated.
+    #[cfg(feature = "signatures")]
     #[cfg_attr(feature = "compile", arg(long, value_name = "PUB"))]
     pub(crate) trusted_key: Vec<PathBuf>,
     /// The object, or the module: .wasm or .wat; `-` is standard input.
@@ -279,6 +301,7 @@ impl RunArgs {
             max_memory: None,
             max_threads: None,
             profile: None,
+            #[cfg(feature = "signatures")]
             trusted_key: Vec::new(),
             file,
             args: Vec::new(),
@@ -391,6 +414,7 @@ Examples:
   precast verify -p builds.pub app.so    exit code 0 if it is signed and unchanged";
 
 /// Arguments of `precast verify`.
+#[cfg(feature = "signatures")]
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "compile", derive(clap::Args))]
 #[cfg_attr(feature = "compile", command(after_help = VERIFY_EXAMPLES))]

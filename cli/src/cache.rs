@@ -11,6 +11,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -21,10 +22,15 @@ use crate::output;
 const TRAILER_MAGIC: &[u8; 8] = b"PCCACHE1";
 const SUM_LEN: usize = 32;
 
+/// An entry that is not older counts as used a moment ago.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+
 /// A directory that may be trusted.
 #[derive(Debug)]
 pub(crate) struct Cache {
     dir: PathBuf,
+    /// What the names of its entries end in.
+    ending: &'static str,
 }
 
 impl Cache {
@@ -70,7 +76,7 @@ impl Cache {
                 .map_err(|error| format!("{}: {}", parent.display(), reason(&error)))?;
             check_parent(&found).map_err(|problem| format!("{} {problem}", parent.display()))?;
         }
-        Ok(Cache { dir })
+        Ok(Cache { dir, ending: "so" })
     }
 
     /// The path of the entry, if it is there, ours, and whole.
@@ -96,11 +102,28 @@ impl Cache {
             return None;
         }
         entry.truncate(entry.len() - SUM_LEN - TRAILER_MAGIC.len());
-        let now = fs::FileTimes::new().set_modified(std::time::SystemTime::now());
-        let touched = fs::File::options().append(true).open(&path);
-        // It is an entry whether its time can be set or not.
-        let _ = touched.and_then(|file| file.set_times(now));
+        let now = std::time::SystemTime::now();
+        let age = found
+            .modified()
+            .ok()
+            .and_then(|then| now.duration_since(then).ok());
+        if age.is_none_or(|age| age > FRESH) {
+            let now = fs::FileTimes::new().set_modified(now);
+            let touched = fs::File::options().append(true).open(&path);
+            // It is an entry whether its time can be set or not.
+            let _ = touched.and_then(|file| file.set_times(now));
+        }
         Some(entry)
+    }
+
+    /// The cache in a directory of this name within, whose entries end in `ending`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::open`].
+    pub(crate) fn part(&self, name: &str, ending: &'static str) -> Result<Cache, String> {
+        let cache = Cache::open_at(self.dir.join(name))?;
+        Ok(Cache { ending, ..cache })
     }
 
     /// Stores an object; the path of the entry.
@@ -119,7 +142,7 @@ impl Cache {
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        self.dir.join(format!("{}.so", key.0))
+        self.dir.join(format!("{}.{}", key.0, self.ending))
     }
 }
 
@@ -177,23 +200,38 @@ pub(crate) struct Key(String);
 impl Key {
     /// The key of a module (its file's bytes) that is compiled with `options` (in words).
     pub(crate) fn new(module: &[u8], options: &str) -> Key {
-        let abi = precast_abi::VERSION;
         let mut hash = Sha256::new();
-        for part in [
-            env!("CARGO_PKG_VERSION"),
-            &build_stamp(),
-            &format!("abi {}.{}", abi.major, abi.minor),
-            options,
-        ] {
+        for part in [&Key::build(), options] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
         hash.update(module);
-        Key(hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+        Key::hex(hash)
+    }
+
+    /// The key of something with a key of its own, made by `build`.
+    pub(crate) fn of_build(build: &str, key: &[u8; 32]) -> Key {
+        let mut hash = Sha256::new();
+        hash.update(key);
+        hash.update(build);
+        Key::hex(hash)
+    }
+
+    /// This version and build of the compiler.
+    pub(crate) fn build() -> String {
+        let abi = precast_abi::VERSION;
+        let version = env!("CARGO_PKG_VERSION");
+        format!(
+            "{version} abi {}.{} {}",
+            abi.major,
+            abi.minor,
+            build_stamp()
+        )
+    }
+
+    fn hex(hash: Sha256) -> Key {
+        let bytes = hash.finalize();
+        Key(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 

@@ -8,11 +8,15 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use precast_compiler::{Compiled, Cpu, Emit, OptLevel, Options, Pass, Profile, Progress, Target};
+use precast_compiler::{
+    Compiled, Cpu, Emit, Features, FunctionCache, OptLevel, Options, Pass, Profile, Progress,
+    Target,
+};
 
 use crate::args::{CompileArgs, EmitKind, Opt};
 use crate::cache::{Cache, Key};
 use crate::failure::{self, Failure, remark};
+use crate::functions::Functions;
 use crate::output::Destination;
 use crate::{input, report};
 
@@ -71,6 +75,8 @@ pub(crate) struct Done {
     pub(crate) text_bytes: u64,
     pub(crate) took: Duration,
     pub(crate) cached: bool,
+    /// How many functions were taken from the cache.
+    pub(crate) functions_cached: u32,
 }
 
 impl Job<'_> {
@@ -122,7 +128,8 @@ impl Job<'_> {
         let start = Instant::now();
         let bytes = input::read(input)?;
         let input_bytes = bytes.len() as u64;
-        let (entry, cached) = self.entry(input, bytes, options)?;
+        let functions = self.functions()?;
+        let (entry, cached) = self.entry(input, bytes, options, functions.as_ref())?;
         destination.write(&entry.object)?;
         let done = Done {
             input_bytes,
@@ -131,11 +138,20 @@ impl Job<'_> {
             text_bytes: entry.text_bytes,
             took: start.elapsed(),
             cached,
+            functions_cached: functions.map_or(0, |functions| functions.found()),
         };
         if !self.args.quiet && !self.args.json && !destination.is_stdout() {
             remark(&format!("{}: {}\n", output.display(), done.summary()));
         }
         Ok(done)
+    }
+
+    /// The cache of single functions, if there is to be one.
+    fn functions(&self) -> Result<Option<Functions>, Failure> {
+        let opened = self.cache.as_ref().map(Functions::of);
+        opened
+            .transpose()
+            .map_err(|error| Failure::new("--cache", error))
     }
 
     /// What the module in `bytes` compiles to, and whether that was known before.
@@ -144,6 +160,7 @@ impl Job<'_> {
         input: &Path,
         bytes: Vec<u8>,
         options: &Options,
+        functions: Option<&Functions>,
     ) -> Result<(Entry, bool), Failure> {
         let key = self.cache.as_ref().map(|_| key(&bytes, options));
         if let (Some(cache), Some(key)) = (&self.cache, &key)
@@ -153,8 +170,9 @@ impl Job<'_> {
         }
         let wasm = input::to_wasm(input, bytes)?;
         let quiet = self.args.quiet || !self.alone;
-        let compiled =
-            compile_bytes(&wasm, options, quiet).map_err(|error| Failure::at(input, error))?;
+        let functions = functions.map(|functions| functions as &dyn FunctionCache);
+        let compiled = compile_with(&wasm, options, quiet, functions)
+            .map_err(|error| Failure::at(input, error))?;
         let entry = Entry {
             object: compiled.bytes,
             functions: compiled.summary.functions,
@@ -217,6 +235,11 @@ impl Done {
     fn summary(&self) -> String {
         let took = match self.cached {
             true => "from the cache".to_owned(),
+            false if self.functions_cached > 0 => format!(
+                "{:.2} s, {} functions from the cache",
+                self.took.as_secs_f64(),
+                self.functions_cached
+            ),
             false => format!("{:.2} s", self.took.as_secs_f64()),
         };
         format!(
@@ -249,10 +272,16 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
         ..Options::default()
     };
     (options.target, options.cpu) = machine(args.target.as_deref(), args.cpu.as_deref())?;
+    options.features =
+        Features::parse(&args.features).map_err(|error| Failure::new("--features", error))?;
     for name in &args.without {
         let pass = Pass::parse(name).map_err(|error| Failure::new("--without", error))?;
         options.passes = options.passes.without(pass);
     }
+    let levels = args.levels.iter();
+    let levels = levels.map(|level| Cpu::parse_for(options.target, level));
+    let levels = levels.collect::<Result<_, _>>();
+    options.levels = levels.map_err(|error| Failure::new("--levels", error))?;
     Ok(options)
 }
 
@@ -359,13 +388,23 @@ pub(crate) fn compile_bytes(
     options: &Options,
     quiet: bool,
 ) -> Result<Compiled, precast_compiler::CompileError> {
+    compile_with(wasm, options, quiet, None)
+}
+
+/// As [`compile_bytes`], with the functions that a cache knows.
+fn compile_with(
+    wasm: &[u8],
+    options: &Options,
+    quiet: bool,
+    functions: Option<&dyn FunctionCache>,
+) -> Result<Compiled, precast_compiler::CompileError> {
     if quiet || !std::io::stderr().is_terminal() {
-        return precast_compiler::compile(wasm, options);
+        return precast_compiler::compile_with_cache(wasm, options, functions, &|_| {});
     }
     let start = Instant::now();
     let bar = OnceLock::new();
     let drawing = Mutex::new(());
-    let result = precast_compiler::compile_with_progress(wasm, options, &|progress: Progress| {
+    let draw = |progress: Progress| {
         if start.elapsed() < PATIENCE {
             return;
         }
@@ -374,7 +413,8 @@ pub(crate) fn compile_bytes(
             let bar = bar.get_or_init(|| new_bar(progress.total));
             bar.set_position(progress.done);
         }
-    });
+    };
+    let result = precast_compiler::compile_with_cache(wasm, options, functions, &draw);
     if let Some(bar) = bar.get() {
         bar.finish_and_clear();
     }

@@ -21,7 +21,15 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
         true => Some(verify(&view).map_err(|problem| Failure::at(&args.file, problem))?),
         false => None,
     };
-    let report = Report::new(&view, checked)
+    let levels = view
+        .levels()
+        .map_err(|error| Failure::at(&args.file, error))?;
+    if args.verify {
+        for level in &levels {
+            verify(level).map_err(|problem| Failure::at(&args.file, problem))?;
+        }
+    }
+    let report = Report::new(&view, &levels, checked)
         .map_err(|damage| Failure::at(&args.file, precast::OpenError::from(damage)))?;
     let shown = match args.json {
         true => json::render(&report),

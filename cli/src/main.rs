@@ -11,6 +11,8 @@ mod cached;
 #[cfg(feature = "compile")]
 mod compile;
 mod failure;
+#[cfg(feature = "compile")]
+mod functions;
 mod input;
 #[cfg(feature = "inspect")]
 mod inspect;
@@ -23,6 +25,7 @@ mod run;
 mod sign;
 #[cfg(feature = "compile")]
 mod targets;
+#[cfg(feature = "signatures")]
 mod trust;
 mod units;
 #[cfg(feature = "verify")]
@@ -106,6 +109,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Keygen(args) => sign::keygen(&args).map(|()| 0),
         #[cfg(feature = "compile")]
         Command::Sign(args) => sign::sign(&args).map(|()| 0),
+        #[cfg(feature = "signatures")]
         Command::Verify(args) => trust::verify(&args).map(|()| 0),
         #[cfg(feature = "inspect")]
         Command::Inspect(args) => inspect::inspect(&args).map(|()| 0),

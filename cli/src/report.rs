@@ -28,6 +28,7 @@ pub(crate) fn render(
                     "text_bytes": done.text_bytes,
                     "seconds": done.took.as_secs_f64(),
                     "cached": done.cached,
+                    "functions_cached": done.functions_cached,
                     "error": null,
                 }),
                 Err(failure) => json!({

@@ -1,6 +1,8 @@
 //! `precast run`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "signatures")]
+use std::path::PathBuf;
 use std::time::Instant;
 
 use precast::{Error, Extern, Instance, LimitError, Limits, Module, Store, TrapCode};
@@ -10,16 +12,19 @@ use crate::failure::{Failure, TRAPPED, complain, name_of, remark};
 use crate::input::{self, Found, Kind};
 use crate::invoke;
 use crate::output::Destination;
+#[cfg(feature = "signatures")]
 use crate::trust;
 use crate::world::{self, World};
 
 /// Runs a guest; its exit code.
 pub(crate) fn run(args: &RunArgs) -> Result<i32, Failure> {
     let found = input::look(&args.file)?;
-    let module = match args.trusted_key.is_empty() {
-        true => any(&args.file, found)?,
-        false => signed(&args.trusted_key, &args.file, found)?,
-    };
+    #[cfg(feature = "signatures")]
+    if !args.trusted_key.is_empty() {
+        let module = signed(&args.trusted_key, &args.file, found)?;
+        return run_module(args, module);
+    }
+    let module = any(&args.file, found)?;
     run_module(args, module)
 }
 
@@ -52,6 +57,7 @@ fn any(path: &Path, found: Found) -> Result<Module, Failure> {
 }
 
 /// Opens what is signed by one of these keys.
+#[cfg(feature = "signatures")]
 fn signed(keys: &[PathBuf], path: &Path, found: Found) -> Result<Module, Failure> {
     let trust = trust::read(keys)?;
     match found {

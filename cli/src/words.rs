@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 #[cfg(feature = "inspect")]
 use crate::args::InspectArgs;
-use crate::args::{Command, RunArgs, VerifyArgs};
+#[cfg(feature = "signatures")]
+use crate::args::VerifyArgs;
+use crate::args::{Command, RunArgs};
 use crate::units;
 
 /// Why there is nothing to execute.
@@ -20,21 +22,37 @@ pub(crate) enum Ended {
     Usage(String),
 }
 
-const HELP: &str = "\
+#[cfg(feature = "signatures")]
+macro_rules! verify_help {
+    () => {
+        "  verify   Say whether objects are signed by a key, and unchanged since\n"
+    };
+}
+#[cfg(not(feature = "signatures"))]
+macro_rules! verify_help {
+    () => {
+        ""
+    };
+}
+
+const HELP: &str = concat!(
+    "\
 Runs WebAssembly that was compiled ahead of time, in sandboxes
 
 Usage: precast <COMMAND>
 
 Commands:
   run      Run an object
-  verify   Say whether objects are signed by a key, and unchanged since
-
+",
+    verify_help!(),
+    "
 Options:
   -h, --help     Print help
   -V, --version  Print version
 
 This build has no compiler.
-";
+"
+);
 
 const VERSION: &str = concat!("precast ", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -49,6 +67,7 @@ pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Command, End
         b"run" => run(&mut left).map(Command::Run),
         #[cfg(feature = "inspect")]
         b"inspect" => inspect(&mut left).map(Command::Inspect),
+        #[cfg(feature = "signatures")]
         b"verify" => verify(&mut left).map(Command::Verify),
         b"-h" | b"--help" | b"help" => Err(Ended::Told(HELP)),
         b"-V" | b"--version" => Err(Ended::Told(VERSION)),
@@ -84,6 +103,7 @@ fn run(words: &mut Words<impl Iterator<Item = OsString>>) -> Result<RunArgs, End
                     args.max_threads = Some(words.parsed(&name, value, count)?);
                 }
                 "--profile" => args.profile = Some(words.path(&name, value)?),
+                #[cfg(feature = "signatures")]
                 "--trusted-key" => args.trusted_key.push(words.path(&name, value)?),
                 _ => return unknown(&name, include_str!("../tests/cli/help-run.txt")),
             },
@@ -122,6 +142,7 @@ fn inspect(words: &mut Words<impl Iterator<Item = OsString>>) -> Result<InspectA
     }
 }
 
+#[cfg(feature = "signatures")]
 fn verify(words: &mut Words<impl Iterator<Item = OsString>>) -> Result<VerifyArgs, Ended> {
     let mut args = VerifyArgs::default();
     while let Some(word) = words.next() {
@@ -224,7 +245,7 @@ impl<I: Iterator<Item = OsString>> Words<I> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "signatures"))]
 mod tests {
     use super::*;
 

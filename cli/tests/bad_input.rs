@@ -17,7 +17,7 @@ const MODULES: [(&str, &[u8]); 13] = [
     ("invalid.wat", b"(module (func (result i32) i64.const 1))"),
     ("exceptions.wat", b"(module (tag) (func throw 0))"),
     ("gc.wat", b"(module (type (struct (field i32))))"),
-    ("threads.wat", b"(module (memory 1 1 shared))"),
+    ("shared.wat", b"(module (memory 1 shared))"),
     ("object.so", b"\x7fELF\x02\x01\x01\0"),
 ];
 
@@ -265,7 +265,7 @@ fn missing_imports_are_listed_at_once() {
         "`env::memory`",
         "`env::level`",
         "`wasi_snapshot_preview1::sched_yield`",
-        "WASI preview 1 only",
+        "WASI preview 1 and threads only",
     ] {
         assert!(message.contains(part), "no {part} in: {message}");
     }

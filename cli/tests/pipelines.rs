@@ -122,6 +122,9 @@ fn nothing_is_compiled_twice() {
     // A damaged entry is made again.
     for name in names_in(&place.path("c")) {
         let path = place.path(&format!("c/{name}"));
+        if path.is_dir() {
+            continue;
+        }
         let mut bytes = fs::read(&path).unwrap();
         bytes[100] ^= 1;
         fs::write(&path, bytes).unwrap();
@@ -129,6 +132,127 @@ fn nothing_is_compiled_twice() {
     assert!(!cached("--cache c a.wat").0);
     assert!(cached("--cache c a.wat").0);
     assert_eq!(place.run("run --invoke answer a.so").ok().stdout(), "2\n");
+}
+
+/// Ten functions that are not small; one of them has this number in it.
+fn ten_functions(number: i32) -> String {
+    let function = |index: i32| {
+        let number = if index == 4 { number } else { index };
+        let step = format!("(local.set 0 (i32.xor (local.get 0) (i32.const {number})))");
+        let more = "(i32.store8 (local.get 0) (i32.load (local.get 0)))".repeat(9);
+        format!("(func (export \"f{index}\") (param i32) (result i32) {step} {more} (local.get 0))")
+    };
+    let functions: String = (0..10).map(function).collect();
+    format!("(module (memory 1) {functions})")
+}
+
+#[test]
+fn of_a_module_that_changed_only_what_changed_is_compiled() {
+    let place = Place::new();
+    let known = |line: &str| {
+        let ran = place.run(&format!("compile --json {line}")).ok();
+        let files = report(&ran.stdout());
+        assert_eq!(files[0]["cached"], false);
+        files[0]["functions_cached"].as_u64().unwrap()
+    };
+    place.write("a.wat", ten_functions(100));
+    assert_eq!(known("--cache c a.wat"), 0);
+    place.write("a.wat", ten_functions(1_000_000));
+    assert_eq!(known("--cache c a.wat"), 9);
+    let cached = place.read("a.so");
+    place.run("compile -q a.wat -o plain.so").ok();
+    assert!(cached == place.read("plain.so"), "other bytes with a cache");
+    assert_eq!(known("--cache c --opt size a.wat"), 0);
+    let told = place
+        .run("compile --cache c --cpu baseline a.wat")
+        .ok()
+        .stderr;
+    assert!(!told.contains("from the cache"), "{told}");
+    place.write("a.wat", ten_functions(55));
+    let told = place
+        .run("compile --cache c --cpu baseline a.wat")
+        .ok()
+        .stderr;
+    assert!(told.contains("9 functions from the cache"), "{told}");
+    // Damaged entries, and those that others may write to, are compiled again.
+    let entries = names_in(&place.path("c/functions"));
+    assert!(entries.len() >= 30 && entries.iter().all(|name| name.ends_with(".fn")));
+    for (number, name) in entries.iter().enumerate() {
+        let path = place.path(&format!("c/functions/{name}"));
+        let mut bytes = fs::read(&path).unwrap();
+        match number % 3 {
+            0 => bytes[40] ^= 1,
+            1 => bytes.truncate(bytes.len() / 2),
+            _ => fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap(),
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+    place.write("a.wat", ten_functions(77));
+    assert_eq!(known("--cache c a.wat"), 0);
+    place.run("compile -q a.wat -o plain.so").ok();
+    assert!(
+        place.read("a.so") == place.read("plain.so"),
+        "other bytes with a cache"
+    );
+    // A directory within that is not ours alone is refused, as the cache is.
+    let functions = place.path("c/functions");
+    fs::set_permissions(functions, fs::Permissions::from_mode(0o777)).unwrap();
+    let line = place.run("compile --cache c a.wat --fuel").one_error_line();
+    assert!(line.contains("may be written by others"), "{line}");
+}
+
+#[test]
+fn one_object_has_code_for_several_levels() {
+    let place = Place::new();
+    place.write("a.wat", ten_functions(100));
+    place
+        .run("compile -q --levels baseline,x86-64-v2,x86-64-v3 a.wat")
+        .ok();
+    let ran = place.run("run --invoke f4 a.so 3").ok();
+    place
+        .run("compile -q --cpu baseline a.wat -o plain.so")
+        .ok();
+    assert_eq!(
+        ran.stdout(),
+        place.run("run --invoke f4 plain.so 3").ok().stdout()
+    );
+    let told = place.run("inspect --verify a.so").ok().stdout();
+    assert!(told.contains("cpu features  none beyond"), "{told}");
+    assert_eq!(told.matches("better level").count(), 2, "{told}");
+    let told: Value =
+        serde_json::from_str(&place.run("inspect --json a.so").ok().stdout()).unwrap();
+    let levels = told["levels"].as_array().unwrap();
+    assert!(
+        levels[1]["cpu_features"]
+            .as_array()
+            .unwrap()
+            .contains(&"avx2".into())
+    );
+    // Everything is signed.
+    place.run("keygen --no-password -s k.key -p k.pub").ok();
+    place.run("sign -s k.key a.so").ok();
+    place.run("run --trusted-key k.pub --invoke f4 a.so 3").ok();
+    let signed = place.read("a.so");
+    for at in [signed.len() / 2, signed.len() * 3 / 4] {
+        let mut changed = signed.clone();
+        changed[at] ^= 1;
+        place.write("changed.so", changed);
+        let ran = place.run("run --trusted-key k.pub --invoke f4 changed.so 3");
+        assert!(ran.one_error_line().contains("changed after it was signed"));
+    }
+    for (line, message) in [
+        ("--levels x86-64-v3,baseline", "from the least CPU"),
+        ("--levels baseline,pentium", "unknown CPU"),
+        (
+            "--levels baseline,x86-64-v3 --emit obj",
+            "shared objects only",
+        ),
+    ] {
+        let told = place.run(&format!("compile a.wat {line}")).one_error_line();
+        assert!(told.contains(message), "{line}: {told}");
+    }
+    let both = place.run("compile a.wat --cpu baseline --levels baseline");
+    assert_eq!(both.code, Some(2), "{}", both.stderr);
 }
 
 #[test]

@@ -252,7 +252,7 @@ mod tests {
             level: opt,
         };
         let pool = crate::thread_pool(1).unwrap();
-        compile_module(&env, &pool, BTreeSet::new(), &|_| {}).unwrap()
+        compile_module(&env, &pool, None, BTreeSet::new(), &|_| {}).unwrap()
     }
 
     /// The code of function 0.

@@ -7,6 +7,7 @@
 use crate::code::Code;
 use crate::error::CompileError;
 use crate::helpers::Helper;
+use crate::known::Known;
 use crate::module::{FuncIndex, ModuleInfo};
 use crate::passes::{self, Inliner, Positions};
 use crate::stubs::Stub;
@@ -132,20 +133,36 @@ impl Worker {
         &mut self,
         env: &Env<'_>,
         inliner: Option<&Inliner<'_>>,
+        known: Option<&Known<'_>>,
         unit: Unit,
     ) -> Result<Code, CompileError> {
         let (context, positions) = self.translate(env, inliner, unit)?;
-        let isa = passes::optimize(env, context)
-            .map_err(|error| codegen_error(env.module, unit, &error))?;
-        context
-            .compile(isa, &mut ControlPlane::default())
-            .map_err(|error| codegen_error(env.module, unit, &error.inner))?;
-        let compiled = context.take_compiled_code();
-        let compiled = compiled.as_ref().ok_or_else(|| CompileError::Internal {
-            message: "the code generator made nothing".to_owned(),
-        })?;
-        Code::new(isa, &context.func, compiled, positions)
+        let generate =
+            |context: &mut Context, positions: &Positions| generate(env, unit, context, positions);
+        match (unit, known) {
+            (Unit::Function(_), Some(known)) => known.compile(context, positions, generate),
+            _ => generate(context, positions),
+        }
     }
+}
+
+/// Makes the machine code of a translated unit.
+fn generate(
+    env: &Env<'_>,
+    unit: Unit,
+    context: &mut Context,
+    positions: &Positions,
+) -> Result<Code, CompileError> {
+    let isa =
+        passes::optimize(env, context).map_err(|error| codegen_error(env.module, unit, &error))?;
+    context
+        .compile(isa, &mut ControlPlane::default())
+        .map_err(|error| codegen_error(env.module, unit, &error.inner))?;
+    let compiled = context.take_compiled_code();
+    let compiled = compiled.as_ref().ok_or_else(|| CompileError::Internal {
+        message: "the code generator made nothing".to_owned(),
+    })?;
+    Code::new(isa, &context.func, compiled, positions)
 }
 
 /// The error for a unit that cannot be compiled.
@@ -164,6 +181,13 @@ pub(crate) fn codegen_error(
         }
         (Unit::Init, CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded) => {
             CompileError::init_too_large()
+        }
+        (_, CodegenError::Verifier(errors)) => {
+            let first = errors.0.first().map(ToString::to_string);
+            let first = first.unwrap_or_default();
+            CompileError::Internal {
+                message: format!("{unit:?}: {}", first.lines().next().unwrap_or_default()),
+            }
         }
         _ => CompileError::Internal {
             message: format!("{unit:?}: {error}"),
@@ -190,10 +214,11 @@ fn panicked(module: &ModuleInfo<'_>, unit: Unit, panic: &(dyn Any + Send)) -> Co
 }
 
 /// Compiles everything that a module's object consists of, in the order of its text: the
-/// functions by their indices, then the rest.
+/// functions by their indices, then the rest. What is `known` is not compiled again.
 pub(crate) fn compile_module(
     env: &Env<'_>,
     pool: &ThreadPool,
+    known: Option<&Known<'_>>,
     unnamed_stubs: BTreeSet<Stub>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Vec<(UserExternalName, Code)>, CompileError> {
@@ -204,7 +229,8 @@ pub(crate) fn compile_module(
     };
     let functions = own_functions(env.module).filter(|index| !may_vanish(*index));
     let functions: Vec<Unit> = functions.map(Unit::Function).collect();
-    let mut pieces = compile_units(env, inliner.as_ref(), pool, functions, progress)?;
+    let make = |units, progress| compile_units(env, inliner.as_ref(), known, pool, units, progress);
+    let mut pieces = make(functions, progress)?;
     let mut wanted: BTreeSet<Unit> = unnamed_stubs.into_iter().map(Unit::Stub).collect();
     if translate::needs_init(env) {
         wanted.insert(Unit::Init);
@@ -230,7 +256,7 @@ pub(crate) fn compile_module(
         }
         seen = pieces.len();
         made.extend(&new);
-        pieces.extend(compile_units(env, inliner.as_ref(), pool, new, &|_| {})?);
+        pieces.extend(make(new, &|_| {})?);
     }
 }
 
@@ -244,11 +270,12 @@ pub(crate) fn own_functions(module: &ModuleInfo<'_>) -> impl Iterator<Item = Fun
 fn compile_units(
     env: &Env<'_>,
     inliner: Option<&Inliner<'_>>,
+    known: Option<&Known<'_>>,
     pool: &ThreadPool,
     units: Vec<Unit>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Vec<(UserExternalName, Code)>, CompileError> {
-    let compile = |worker: &mut Worker, unit| worker.compile(env, inliner, unit);
+    let compile = |worker: &mut Worker, unit| worker.compile(env, inliner, known, unit);
     let codes = for_each_unit(env.module, pool, &units, progress, compile)?;
     let symbols = units.into_iter().map(Unit::symbol);
     Ok(symbols.zip(codes).collect())

@@ -85,9 +85,10 @@ records! {
         val_types, functions, func_refs, tables, memories, globals, imports, exports, elements, data,
         image_runs, trap_offsets, trap_codes, customs, globals_image, strings, module_name,
         producer, code_tables, code_table_records, source_hash, trap_stubs, flags, counters,
-        counter_count, tags, exception_sites, exception_frames, exception_handlers, imported_tags,
+        counter_count, levels, tags, exception_sites, exception_frames, exception_handlers, imported_tags,
         reserved
     }
+    LevelRecord { cpu_features, file_offset, size }
 }
 
 impl Encode for ValType {
@@ -141,6 +142,7 @@ pub(crate) fn empty_header() -> ObjectHeader {
         flags: 0,
         counters: precast_abi::NONE,
         counter_count: 0,
+        levels: none,
         tags: none,
         exception_sites: none,
         exception_frames: none,

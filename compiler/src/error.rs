@@ -20,6 +20,13 @@ pub enum CompileError {
         /// Where it is first used, in bytes from the start of the module.
         offset: u64,
     },
+    /// The module is, or may be, fine, but uses a proposal that [`crate::Options::features`] leaves out.
+    Excluded {
+        /// The proposal's name, as [`crate::Features::parse`] knows it.
+        feature: &'static str,
+        /// Where it is first used, in bytes from the start of the module.
+        offset: u64,
+    },
     /// The module is valid, but beyond a limit of this compiler or of the object format.
     TooLarge {
         /// What is too large, and the limit.
@@ -74,6 +81,12 @@ impl fmt::Display for CompileError {
                 write!(
                     f,
                     "unsupported: the module uses {feature} (at offset {offset:#x})"
+                )
+            }
+            CompileError::Excluded { feature, offset } => {
+                write!(
+                    f,
+                    "not allowed: the module uses {feature} (at offset {offset:#x}), which is left out"
                 )
             }
             CompileError::TooLarge { what } => write!(f, "module too large: {what}"),

@@ -13,7 +13,9 @@ mod error;
 mod exception_sites;
 mod helpers;
 mod isa;
+mod known;
 mod layout;
+mod levels;
 mod link;
 mod listing;
 mod metadata;
@@ -22,6 +24,7 @@ mod object;
 mod options;
 mod passes;
 mod placement;
+mod policy;
 mod profile;
 mod reloc;
 mod segments;
@@ -35,12 +38,16 @@ mod unwind;
 pub use compile::Progress;
 pub use cpu::{Cpu, Level};
 pub use error::CompileError;
+pub use known::{FunctionCache, FunctionKey};
 pub use options::{Emit, OptLevel, Options, Target};
 pub use passes::{Pass, Passes};
+pub use policy::Features;
 pub use precast_abi::profile::{Profile, ProfileError};
 
 use crate::compile::compile_module;
+use crate::known::Known;
 use crate::layout::Layout;
+use crate::levels::Role;
 use crate::link::Text;
 use crate::metadata::Source;
 use crate::module::ModuleInfo;
@@ -98,6 +105,43 @@ pub fn compile_with_progress(
     options: &Options,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Compiled, CompileError> {
+    compile_with_cache(wasm, options, None, progress)
+}
+
+/// [`compile_with_progress`], taking from a cache the functions that it knows. The result is the same.
+///
+/// # Errors
+///
+/// See [`CompileError`].
+pub fn compile_with_cache(
+    wasm: &[u8],
+    options: &Options,
+    cache: Option<&dyn FunctionCache>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Compiled, CompileError> {
+    if options.levels.is_empty() {
+        return compile_level(wasm, options, &Role::Alone, cache, progress);
+    }
+    let count = options.levels.len() as u64;
+    levels::compile(options, |options, role, before| {
+        let progress = |Progress { done, total }| {
+            progress(Progress {
+                done: before * total + done,
+                total: count * total,
+            });
+        };
+        compile_level(wasm, options, role, cache, &progress)
+    })
+}
+
+/// Compiles for one CPU.
+fn compile_level(
+    wasm: &[u8],
+    options: &Options,
+    role: &Role,
+    cache: Option<&dyn FunctionCache>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Compiled, CompileError> {
     let pool = thread_pool(options.jobs)?;
     let isa = isa::build(options)?;
     let plain = isa::build(&Options {
@@ -137,7 +181,8 @@ pub fn compile_with_progress(
         Emit::Clif => listing::clif(&env, &pool, stubs)?,
         Emit::Asm => listing::asm(&env, &pool, stubs)?,
         Emit::SharedObject | Emit::Object => {
-            let pieces = compile_module(&env, &pool, stubs, progress)?;
+            let known = cache.map(|cache| Known::new(cache, &env));
+            let pieces = compile_module(&env, &pool, known.as_ref(), stubs, progress)?;
             let arch = options.target.arch();
             let text = Text::new(arch, pieces, metadata::code_table_places(&module))?;
             let image = segments::static_image(&module, options.target.page_size());
@@ -148,6 +193,7 @@ pub fn compile_with_progress(
                 text: &text,
                 image: &image,
                 options,
+                role,
             };
             let parts = assemble(&source, &mut summary)?;
             object::write(parts, options)?
@@ -196,7 +242,10 @@ fn assemble<'a>(source: &Source<'a>, summary: &mut Summary) -> Result<Parts<'a>,
         metadata,
         text: source.text,
         unwind,
-        image: &source.image.bytes,
+        image: match source.role {
+            Role::Further => &[],
+            Role::Alone | Role::First(_) => &source.image.bytes,
+        },
         exported,
         names: symbols::all(source.module, source.text)?,
     })

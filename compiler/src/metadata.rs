@@ -3,6 +3,7 @@
 use crate::encode::{Encode, empty_header};
 use crate::error::CompileError;
 use crate::layout::Layout;
+use crate::levels::Role;
 use crate::link::Text;
 use crate::module::{
     Bounds, CodeTable, DataMode, DataSegment, ElementItems, ElementMode, Entity, FuncIndex,
@@ -46,6 +47,24 @@ impl Metadata {
             let value = entry.target.wrapping_sub(place);
             let at = entry.field as usize;
             self.bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// Writes down where the objects for further levels start: they follow this one, which is `size`
+    /// bytes long, at multiples of `page`.
+    pub(crate) fn place_levels(&mut self, size: u64, page: u64) {
+        const OFFSET: usize = std::mem::offset_of!(LevelRecord, file_offset);
+        const SIZE: usize = std::mem::offset_of!(LevelRecord, size);
+        let Span { offset, len } = self.header.levels;
+        let list = &mut self.bytes[offset as usize..];
+        let records = list.chunks_exact_mut(size_of::<LevelRecord>());
+        let mut end = size;
+        for record in records.take(len as usize) {
+            let start = end.next_multiple_of(page);
+            record[OFFSET..][..8].copy_from_slice(&start.to_le_bytes());
+            let mut size = [0; 8];
+            size.copy_from_slice(&record[SIZE..][..8]);
+            end = start + u64::from_le_bytes(size);
         }
     }
 
@@ -112,6 +131,8 @@ pub(crate) struct Source<'a> {
     pub(crate) image: &'a Image,
     /// How it was compiled.
     pub(crate) options: &'a Options,
+    /// What it has to do with others in its file.
+    pub(crate) role: &'a Role,
 }
 
 /// Builds the metadata section. `strings` may hold strings already, and gets all the names.
@@ -126,6 +147,9 @@ pub(crate) fn build<'a>(
         bytes: vec![0; size_of::<ObjectHeader>()],
     };
     b.encode_identity(source);
+    if let Role::First(levels) = source.role {
+        b.header.levels = b.records(levels)?;
+    }
     b.encode_types(source)?;
     b.encode_functions(source, &mut names)?;
     b.encode_state(source)?;
@@ -245,8 +269,10 @@ impl Builder {
         header.init = source.text.offset(Namespace::Init, 0);
         // As in the note that ELF files have of it.
         let pads = source.options.target.arch() == Arch::Aarch64;
-        header.flags =
-            flag(source.options.fuel, ObjectHeader::FUEL) | flag(pads, ObjectHeader::LANDING_PADS);
+        let shares = matches!(source.role, Role::Further);
+        header.flags = flag(source.options.fuel, ObjectHeader::FUEL)
+            | flag(pads, ObjectHeader::LANDING_PADS)
+            | flag(shares, ObjectHeader::SHARES_IMAGE);
         header.counters = source.layout.counters;
         header.counter_count = source.layout.counter_count;
         let imported = source.module.imported;

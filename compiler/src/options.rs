@@ -3,6 +3,7 @@
 use crate::cpu::Cpu;
 use crate::error::CompileError;
 use crate::passes::Passes;
+use crate::policy::Features;
 use precast_abi::cpu::Riscv;
 use precast_abi::object::{Arch, Os};
 use precast_abi::profile::Profile;
@@ -16,6 +17,10 @@ pub struct Options {
     pub target: Target,
     /// What its CPU must have.
     pub cpu: Cpu,
+    /// Code for each of these CPUs in one shared object, from the least to the best, each with all
+    /// that the one before has: the loader takes the best that the machine can execute. `cpu` does
+    /// not count then.
+    pub levels: Vec<Cpu>,
     /// What the code should be good at.
     pub opt: OptLevel,
     /// What to make.
@@ -24,6 +29,8 @@ pub struct Options {
     /// beyond. Less than 4 GiB leaves no room for guard pages: every access is then checked, and
     /// far more instances fit in a process. `None` reserves what guard pages need.
     pub memory_reservation: Option<u64>,
+    /// The proposals that the module may use: others are refused, though they could be translated.
+    pub features: Features,
     /// Whether the code counts what it executes and stops when its fuel is used up.
     pub fuel: bool,
     /// The name of the one global symbol of a relocatable object, an identifier of C;

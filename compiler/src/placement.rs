@@ -35,6 +35,16 @@ impl Phases {
     #[cfg(test)]
     pub(crate) const ALL: Phases = Phases(0b1111);
 
+    /// One bit for each.
+    pub(crate) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Of what [`Phases::bits`] gave.
+    pub(crate) fn from_bits(bits: u8) -> Phases {
+        Phases(bits)
+    }
+
     /// Whether these bytes behind the start of a line are one of them.
     pub(crate) fn has(self, phase: u32) -> bool {
         phase.is_multiple_of(ALIGN) && self.0 >> (phase / ALIGN) & 1 == 1

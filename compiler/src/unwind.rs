@@ -85,6 +85,17 @@ impl Convention {
 const DATA_ALIGNMENT: i32 = -8;
 
 impl FrameCode {
+    /// The instructions, and where they have advanced to at their end.
+    pub(crate) fn parts(&self) -> (&[u8], u32) {
+        (&self.bytes, self.end)
+    }
+
+    /// Of what [`FrameCode::parts`] gave.
+    pub(crate) fn from_parts(bytes: &[u8], end: u32) -> FrameCode {
+        let bytes = bytes.into();
+        FrameCode { bytes, end }
+    }
+
     /// Encodes what Cranelift says about a function. `None` where it says what we cannot.
     pub(crate) fn encode(
         arch: Arch,

@@ -28,8 +28,10 @@ pub enum Error {
     Use(UseError),
     /// The object contradicts itself: it is damaged.
     Object(OpenError),
-    /// The system refused memory or address space.
+    /// The system refused memory, or something else.
     System(SystemError),
+    /// There is no address space for an instance.
+    AddressSpace(AddressSpaceError),
     /// A pool has no slot for this.
     Pool(PoolError),
     /// A function of the host that cannot answer yet: see [`Suspend`].
@@ -96,6 +98,7 @@ impl fmt::Display for Error {
             Error::Use(error) => error.fmt(f),
             Error::Object(error) => error.fmt(f),
             Error::System(error) => error.fmt(f),
+            Error::AddressSpace(error) => error.fmt(f),
             Error::Pool(error) => error.fmt(f),
             Error::Suspend(_) => f.write_str("a function of the host asked to wait"),
         }
@@ -116,6 +119,7 @@ impl StdError for Error {
                 .source
                 .as_ref()
                 .map(|e| e as &(dyn StdError + 'static)),
+            Error::AddressSpace(error) => Some(&error.source),
             _ => None,
         }
     }
@@ -476,13 +480,13 @@ impl fmt::Display for PoolError {
             PoolError::Reservation { needed, room } => write!(
                 f,
                 "the module was compiled for {needed} bytes of address space and the pool's slots \
-                 have {room}: set `memory_reservation` higher, or compile the module with \
+                 have {room}: take `Density::Guarded` or a larger one, or compile the module with \
                  --memory-reservation"
             ),
             PoolError::Memory { needed, room } => write!(
                 f,
                 "the module's memory begins with {needed} bytes and the pool's slots have {room}: \
-                 set `memory_reservation` higher"
+                 take a larger density"
             ),
             PoolError::ImportOfStore { module, name } => write!(
                 f,
@@ -511,10 +515,13 @@ impl fmt::Display for PoolError {
                 match limit {
                     Some(limit) => write!(
                         f,
-                        "the process may have {limit} (raise `ulimit -v`), or take fewer or \
-                         smaller slots"
+                        "the process may have {limit} (raise `ulimit -v`); or take fewer slots, or \
+                         compact ones for modules compiled with --memory-reservation"
                     ),
-                    None => f.write_str("take fewer slots, or set `memory_reservation` lower"),
+                    None => f.write_str(
+                        "take fewer slots, or compact ones for modules compiled with \
+                         --memory-reservation",
+                    ),
                 }
             }
             PoolError::Options { reason } => f.write_str(reason),
@@ -523,6 +530,61 @@ impl fmt::Display for PoolError {
 }
 
 impl StdError for PoolError {}
+
+/// There is no address space for an instance.
+#[derive(Debug)]
+pub struct AddressSpaceError {
+    /// Bytes that the instance needs in one piece.
+    pub(crate) needed: u64,
+    /// Limit of the process (`ulimit -v`) in bytes, where it has one.
+    pub(crate) limit: Option<u64>,
+    /// Whether most of it is for a memory that is accessed without checks.
+    pub(crate) guarded: bool,
+    /// What the system answered.
+    pub(crate) source: std::io::Error,
+}
+
+impl AddressSpaceError {
+    /// Bytes that the instance needs in one piece.
+    pub fn needed(&self) -> u64 {
+        self.needed
+    }
+
+    /// The limit of the process (`ulimit -v`) in bytes, where it has one.
+    pub fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+}
+
+impl fmt::Display for AddressSpaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = match self.guarded {
+            true => "a memory without bounds checks and its guard pages",
+            false => "an instance",
+        };
+        write!(
+            f,
+            "cannot reserve {} bytes of address space for {whose}: ",
+            self.needed
+        )?;
+        match self.limit {
+            Some(limit) => write!(f, "the process may have {limit} (raise `ulimit -v`"),
+            None => write!(f, "{} (end what else takes it", self.source),
+        }?;
+        f.write_str(match self.guarded {
+            true => ", or compile the module with --memory-reservation SIZE)",
+            false => ")",
+        })
+    }
+}
+
+impl StdError for AddressSpaceError {}
+
+impl From<AddressSpaceError> for Error {
+    fn from(error: AddressSpaceError) -> Error {
+        Error::AddressSpace(error)
+    }
+}
 
 /// The system refused something.
 #[derive(Debug)]

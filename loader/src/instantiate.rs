@@ -130,7 +130,7 @@ pub(crate) fn build(
     let is_open = place.as_ref().is_some_and(|place| place.is_open);
     let is_pooled = place.is_some();
     let mut slot = match place {
-        None => Slot::new(&plan)?,
+        None => Slot::new(&mut plan)?,
         Some(place) => {
             if let Some(refusal) = place.refuses(&plan) {
                 return Err(refusal.into());

@@ -79,7 +79,9 @@ mod watchdog;
 mod window;
 
 pub use caller::Caller;
-pub use error::{Error, LimitError, LinkError, PoolError, SystemError, UnfitImport, UseError};
+pub use error::{
+    AddressSpaceError, Error, LimitError, LinkError, PoolError, SystemError, UnfitImport, UseError,
+};
 pub use exception::{Exception, ExnRef, Tag};
 pub use externs::Extern;
 pub use func::{Func, TypedFunc};

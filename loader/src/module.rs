@@ -187,6 +187,12 @@ impl Module {
         self.metadata().module_name().unwrap_or_default()
     }
 
+    /// What the code needs of the CPU, as bits of [`precast_abi::cpu`]: of a file with code for several
+    /// levels, that of the best one that this machine has.
+    pub fn cpu_features(&self) -> u64 {
+        self.metadata().header().cpu_features
+    }
+
     /// Everything that the object says about the module.
     pub fn metadata(&self) -> Metadata<'_> {
         self.inner.object.metadata()

@@ -14,12 +14,10 @@
 //! has as much of it as the layout says.
 #![allow(unsafe_code, reason = "instance data is laid out by the compiler")]
 
-use std::io;
-
 use precast_abi::instance::{InstanceHeader, STACK_GUARD};
 
 use crate::activation::Region;
-use crate::error::{PoolError, SystemError};
+use crate::error::{AddressSpaceError, Error, PoolError, SystemError};
 use crate::sys::{self, Access, Reservation};
 
 /// What a slot needs to hold.
@@ -102,8 +100,28 @@ impl Slot {
     }
 
     /// Reserves a slot and makes stack, instance data and the first bytes of memory 0 accessible.
-    /// All of it is zero.
-    pub(crate) fn new(plan: &SlotPlan) -> Result<Slot, SystemError> {
+    /// All of it is zero. Where there is no room for all that a memory with checks may become, the
+    /// plan is changed to what there is.
+    pub(crate) fn new(plan: &mut SlotPlan) -> Result<Slot, Error> {
+        loop {
+            match Slot::exactly(plan) {
+                Err(Error::AddressSpace(_))
+                    if !plan.guarded && plan.memory_capacity > plan.memory_len =>
+                {
+                    let page = sys::page_size() as u64;
+                    let half = (plan.memory_capacity / 2).next_multiple_of(page);
+                    plan.memory_capacity = match half < plan.memory_capacity {
+                        true => half.max(plan.memory_len),
+                        false => plan.memory_len,
+                    };
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The slot of this plan.
+    fn exactly(plan: &SlotPlan) -> Result<Slot, Error> {
         let too_large = || SystemError {
             what: "reserve",
             bytes: u64::MAX,
@@ -116,19 +134,22 @@ impl Slot {
             .and_then(|len| len.checked_add(plan.guard))
             .filter(|&len| len < 1 << 47)
             .ok_or_else(too_large)?;
-        let fail = |what, bytes| {
-            move |source: io::Error| SystemError {
-                what,
-                bytes,
-                source: Some(source),
-            }
-        };
-        let reservation = Reservation::new(len as usize).map_err(fail("reserve", len))?;
+        let reservation = Reservation::new(len as usize).map_err(|source| AddressSpaceError {
+            needed: len,
+            limit: sys::address_space_limit(),
+            guarded: plan.guarded,
+            source,
+        })?;
         let stack = STACK_GUARD as usize;
         let accessible = base_offset as u64 + plan.memory_len;
         // SAFETY: the reservation is new: no one uses it.
-        unsafe { reservation.protect(stack..accessible as usize, Access::ReadWrite) }
-            .map_err(fail("allocate", accessible - stack as u64))?;
+        unsafe { reservation.protect(stack..accessible as usize, Access::ReadWrite) }.map_err(
+            |source| SystemError {
+                what: "allocate",
+                bytes: accessible - stack as u64,
+                source: Some(source),
+            },
+        )?;
         let start = reservation.base().as_ptr().expose_provenance();
         let base = start + base_offset;
         let guarded = if plan.guarded {

@@ -135,6 +135,8 @@ fn every_field_of_the_header_is_checked() {
         offset_of!(ObjectHeader, source_hash)..offset_of!(ObjectHeader, trap_stubs),
         offset_of!(ObjectHeader, module_name)..offset_of!(ObjectHeader, code_tables),
         offset_of!(ObjectHeader, strings)..offset_of!(ObjectHeader, module_name),
+        // Where an empty list is.
+        offset_of!(ObjectHeader, levels)..offset_of!(ObjectHeader, levels) + 4,
     ];
     let object = sample();
     let start = metadata_start(&object);

@@ -441,6 +441,66 @@ fn too_little_address_space_says_what_to_raise() {
     use_page(&pool, &functions, 3).unwrap();
 }
 
+fn resident_kilobytes() -> u64 {
+    status_kilobytes("VmRSS:")
+}
+
+/// One after the other in all the ways there are to end, on two threads.
+fn rounds(pool: &Pool<u64>, f: &Functions, count: u64) {
+    let one = |round: u64| {
+        let mut sandbox = pool.instantiate(&f.template, Tenant(round), round).unwrap();
+        let page = (round % 16) as u32;
+        assert_eq!(f.use_page.call(&mut sandbox, (round, page)).unwrap(), 0);
+        match round % 64 {
+            1 => drop(trap(f.trap.call(&mut sandbox, ())).backtrace().to_string()),
+            2 => drop(trap(f.trap.call(&mut sandbox, ()))),
+            3 => drop(f.grow.call(&mut sandbox, ())),
+            4 => drop(f.wait.bind(&sandbox).unwrap().start(sandbox, 5)),
+            5 => {
+                sandbox.interrupt_handle().kill();
+                trap(f.deep.call(&mut sandbox, 1));
+            }
+            6 => sandbox.reset().unwrap(),
+            7 => {
+                sandbox.set_deadline(Some(Instant::now() + Duration::from_secs(600)));
+                f.deep.call(&mut sandbox, 1).unwrap();
+            }
+            _ => {}
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            scope.spawn(move || (0..count / 2).for_each(|n| one(2 * n + thread)));
+        }
+    });
+}
+
+#[test]
+fn many_rounds_leak_nothing() {
+    const NAME: &str = "many_rounds_leak_nothing";
+    if part().is_none() {
+        // Other tests of this process have memory of their own.
+        return in_child(NAME, "alone");
+    }
+    let functions = Functions::new(false);
+    let pool = Pool::builder().slots(8).build().unwrap();
+    rounds(&pool, &functions, 20_000);
+    let before = (mappings(), resident_kilobytes());
+    rounds(&pool, &functions, 100_000 * factor());
+    let after = (mappings(), resident_kilobytes());
+    let stats = pool.stats();
+    assert_eq!(
+        (stats.live, stats.lost, stats.unclean),
+        (0, 0, 0),
+        "{stats:?}"
+    );
+    // What threads need to start, and not four bytes a round.
+    assert!(
+        after.0 <= before.0 + 8 && after.1 <= before.1 + 384,
+        "{before:?} mappings and kilobytes before, {after:?} after"
+    );
+}
+
 /// Swap space in a file, for as long as this lives.
 struct Swap(std::path::PathBuf);
 
@@ -473,13 +533,15 @@ impl Drop for Swap {
     }
 }
 
-fn swapped_kilobytes() -> u64 {
+/// What the system says of this process.
+fn status_kilobytes(key: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmSwap:"))
-        .unwrap();
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn swapped_kilobytes() -> u64 {
+    status_kilobytes("VmSwap:")
 }
 
 #[test]

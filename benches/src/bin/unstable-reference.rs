@@ -1,10 +1,11 @@
 //! Runs one WASI program in Wasmtime's crate, whose linker still knows `wasi_unstable`.
 //!
-//! usage: `unstable-reference [--dir HOST::GUEST]… [--env K=V]… MODULE ARGV0 [ARGS…]`
+//! usage: `unstable-reference [--dir HOST::GUEST]… [--env K=V]… MODULE ARGV0 [ARGS…]`, or
+//! `unstable-reference --precompile MODULE.cwasm MODULE`: what ends in `.cwasm` is run as it is.
 
 use std::process::ExitCode;
 
-use precast_benches::Result;
+use precast_benches::{Result, theirs};
 use wasmtime::{Engine, Linker, Module, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
@@ -28,6 +29,12 @@ fn main() -> Result<ExitCode> {
                 let (key, value) = value.split_once('=').ok_or("--env needs K=V")?;
                 context.env(key, value);
             }
+            "--precompile" => {
+                let to = arguments.next().ok_or("--precompile needs a file")?;
+                let wasm = std::fs::read(arguments.next().ok_or("no module")?)?;
+                std::fs::write(to, theirs::compile(&Engine::default(), &wasm)?)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             module => break module.to_owned(),
         }
     };
@@ -38,7 +45,10 @@ fn main() -> Result<ExitCode> {
 /// Runs `_start` and turns its end into an exit code.
 fn start(path: &str, context: WasiP1Ctx) -> Result<ExitCode> {
     let engine = Engine::default();
-    let module = Module::from_file(&engine, path)?;
+    let module = match path.ends_with(".cwasm") {
+        true => theirs::open(&engine, path.as_ref())?,
+        false => Module::from_file(&engine, path)?,
+    };
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p0::add_to_linker_sync(&mut linker, |context: &mut WasiP1Ctx| context)?;
     wasmtime_wasi::p1::add_to_linker_sync(&mut linker, |context: &mut WasiP1Ctx| context)?;

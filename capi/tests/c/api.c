@@ -441,7 +441,7 @@ static void modules(precast_module *module, precast_linker *linker) {
     precast_instance instance;
     must(precast_linker_instantiate(linker, store, module, &instance));
     size_t count = precast_module_export_count(module);
-    CHECK(count == 13);
+    CHECK(count == 14);
     for (size_t i = 0; i < count; i++) {
         precast_extern found;
         must(precast_module_export(module, i, &item));
@@ -449,7 +449,7 @@ static void modules(precast_module *module, precast_linker *linker) {
         CHECK(found.kind == item.kind && strlen(item.name) == item.name_length);
     }
     precast_extern found;
-    FAILS(PRECAST_ERROR_USE, "none is 13", precast_instance_export(store, instance, 13, &found));
+    FAILS(PRECAST_ERROR_USE, "none is 14", precast_instance_export(store, instance, 14, &found));
     size_t length;
     CHECK(precast_module_custom_section(module, "nothing", &length) == NULL);
 
@@ -596,6 +596,162 @@ static void misuse(precast_module *module) {
     precast_linker_delete(linker);
 }
 
+static precast_error *host_later(void *env, precast_caller *caller, const precast_val *args,
+                                 size_t arg_count, precast_val *results, size_t result_count) {
+    (void)args, (void)arg_count, (void)results, (void)result_count;
+    precast_call *call;
+    precast_func none = {{0, 0}};
+    FAILS(PRECAST_ERROR_USE, "null",
+          precast_call_start(precast_caller_store(caller), none, NULL, 0, NULL));
+    precast_instance instance;
+    CHECK(precast_caller_instance(caller, &instance));
+    precast_func func;
+    must(precast_instance_func(precast_caller_store(caller), instance, "unreachable", &func));
+    FAILS(PRECAST_ERROR_USE, "host function",
+          precast_call_start(precast_caller_store(caller), func, NULL, 0, &call));
+    CHECK(call == NULL);
+    return precast_error_new_suspend(env);
+}
+
+static void *resume(void *call) {
+    return precast_call_resume(call);
+}
+
+/* On a thread of its own. */
+static precast_error *resume_elsewhere(precast_call *call) {
+    pthread_t thread;
+    void *error;
+    CHECK(pthread_create(&thread, NULL, resume, call) == 0);
+    CHECK(pthread_join(thread, &error) == 0);
+    return error;
+}
+
+static void answers_later(precast_store *store, precast_instance instance, int *note) {
+    precast_func func;
+    must(precast_instance_func(store, instance, "call_host", &func));
+    precast_memory memory;
+    must(precast_instance_memory(store, instance, "memory", &memory));
+    precast_val value = precast_val_i32(1), result = precast_val_i32(-1);
+    precast_val wide = precast_val_i64(1);
+    precast_call *call;
+    /* A call that cannot wait. */
+    FAILS(PRECAST_ERROR_USE, "wait", precast_func_call(store, func, &value, 1, &result, 1));
+    FAILS(PRECAST_ERROR_USE, "expected", precast_call_start(store, func, &wide, 1, &call));
+    CHECK(call == NULL);
+
+    must(precast_call_start(store, func, &value, 1, &call));
+    CHECK(precast_call_get_state(call) == PRECAST_CALL_NEEDS_ANSWER);
+    CHECK(precast_call_take_note(call) == note && precast_call_take_note(call) == NULL);
+    FAILS(PRECAST_ERROR_USE, "suspended", precast_func_call(store, func, &value, 1, &result, 1));
+    FAILS(PRECAST_ERROR_USE, "no results", precast_call_results(call, &result, 1));
+    uint8_t byte = 9;
+    must(precast_memory_write(store, memory, 300, &byte, 1));
+    FAILS(PRECAST_ERROR_USE, "results", precast_call_give(call, NULL, 0));
+    FAILS(PRECAST_ERROR_USE, "", precast_call_give(call, &wide, 1));
+    value.of.i32 = 41;
+    must(precast_call_give(call, &value, 1));
+    must(resume_elsewhere(call));
+    CHECK(precast_call_get_state(call) == PRECAST_CALL_DONE);
+    FAILS(PRECAST_ERROR_USE, "1 results", precast_call_results(call, NULL, 0));
+    must(precast_call_results(call, &result, 1));
+    CHECK(result.kind == PRECAST_I32 && result.of.i32 == 41);
+    FAILS(PRECAST_ERROR_USE, "does not wait", precast_call_resume(call));
+    FAILS(PRECAST_ERROR_USE, "does not wait", precast_call_give(call, &value, 1));
+    precast_call_delete(call);
+
+    /* Given up: by going on without an answer, and by being deleted. */
+    must(precast_call_start(store, func, &value, 1, &call));
+    FAILS(PRECAST_ERROR_USE, "results", precast_call_resume(call));
+    CHECK(precast_call_get_state(call) == PRECAST_CALL_FAILED);
+    precast_call_delete(call);
+    must(precast_call_start(store, func, &value, 1, &call));
+    precast_call_delete(call);
+    must(precast_instance_func(store, instance, "double", &func));
+    must(precast_func_call(store, func, &value, 1, &result, 1));
+    CHECK(result.of.i32 == 82);
+    must(precast_call_start(store, func, &value, 1, &call));
+    CHECK(precast_call_get_state(call) == PRECAST_CALL_DONE);
+    precast_call_delete(call);
+    precast_call_delete(NULL);
+    CHECK(precast_call_get_state(NULL) == PRECAST_CALL_FAILED);
+    CHECK(precast_call_take_note(NULL) == NULL);
+    FAILS(PRECAST_ERROR_USE, "null", precast_call_resume(NULL));
+}
+
+static void waiting_calls(precast_module *module) {
+    precast_linker *linker;
+    must(precast_linker_new(&linker));
+    int note;
+    must(precast_linker_define_func(linker, "host", "f", "(i32) -> (i32)", host_later, &note, NULL));
+    precast_store *store;
+    must(precast_store_new(NULL, NULL, NULL, &store));
+    precast_instance instance;
+    must(precast_linker_instantiate(linker, store, module, &instance));
+    answers_later(store, instance, &note);
+
+    /* Slices of time. */
+    precast_func func;
+    must(precast_instance_func(store, instance, "count_to", &func));
+    precast_val value = precast_val_i32(200 * 1000 * 1000), result = precast_val_i32(-1);
+    must(precast_store_set_time_slice(store, 1000 * 1000));
+    precast_call *call;
+    must(precast_call_start(store, func, &value, 1, &call));
+    int slices = 0;
+    while (precast_call_get_state(call) == PRECAST_CALL_NEEDS_TIME) {
+        must(++slices % 2 == 0 ? resume_elsewhere(call) : precast_call_resume(call));
+    }
+    CHECK(slices > 3);
+    must(precast_call_results(call, &result, 1));
+    CHECK(result.of.i32 == value.of.i32);
+    precast_call_delete(call);
+    /* Calls that cannot wait run to their end. */
+    must(precast_func_call(store, func, &value, 1, &result, 1));
+    /* What waits can be killed. */
+    must(precast_call_start(store, func, &value, 1, &call));
+    CHECK(precast_call_get_state(call) == PRECAST_CALL_NEEDS_TIME);
+    precast_interrupt *interrupt;
+    must(precast_interrupt_new(store, &interrupt));
+    precast_interrupt_kill(interrupt);
+    FAILS(PRECAST_ERROR_TRAP, "interrupted", precast_call_resume(call));
+    precast_call_delete(call);
+    precast_interrupt_delete(interrupt);
+    precast_store_delete(store);
+    precast_linker_delete(linker);
+}
+
+/* A copy of the object, signed, and the key. */
+static void trusted_modules(const char *object, const char *signed_object, const char *key) {
+    static const char other[] = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    const char *keys[] = {other, key};
+    precast_module *module;
+    must(precast_module_open_trusted(signed_object, keys, 2, &module));
+    precast_module_delete(module);
+    FAILS(PRECAST_ERROR_OBJECT, "not signed", precast_module_open_trusted(object, keys, 2, &module));
+    FAILS(PRECAST_ERROR_OBJECT, "not trusted",
+          precast_module_open_trusted(signed_object, keys, 1, &module));
+    FAILS(PRECAST_ERROR_OBJECT, "not trusted",
+          precast_module_open_trusted(signed_object, NULL, 0, &module));
+    keys[0] = "no key";
+    FAILS(PRECAST_ERROR_USE, "no public key",
+          precast_module_open_trusted(signed_object, keys, 2, &module));
+    keys[0] = NULL;
+    FAILS(PRECAST_ERROR_USE, "a key is null",
+          precast_module_open_trusted(signed_object, keys, 2, &module));
+    keys[0] = key;
+    static uint8_t bytes[1 << 20];
+    FILE *file = fopen(signed_object, "rb");
+    CHECK(file != NULL);
+    size_t length = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    CHECK(length > 1000 && length < sizeof bytes);
+    must(precast_module_from_trusted_bytes(bytes, length, keys, 1, &module));
+    precast_module_delete(module);
+    bytes[length / 2] ^= 1;
+    FAILS(PRECAST_ERROR_OBJECT, "changed",
+          precast_module_from_trusted_bytes(bytes, length, keys, 1, &module));
+    CHECK(module == NULL);
+}
+
 static void pools(precast_module *module, precast_linker *linker) {
     precast_pool_options options = PRECAST_POOL_OPTIONS;
     options.slots = 2;
@@ -678,7 +834,7 @@ static void wasi_descriptions(void) {
 }
 
 int main(int argc, char **argv) {
-    CHECK(argc == 2);
+    CHECK(argc == 4);
     precast_module *module;
     must(precast_module_open(argv[1], &module));
     precast_linker *linker;
@@ -693,6 +849,8 @@ int main(int argc, char **argv) {
     tables_and_globals(module, linker);
     modules(module, linker);
     misuse(module);
+    waiting_calls(module);
+    trusted_modules(argv[1], argv[2], argv[3]);
     pools(module, linker);
     wasi_descriptions();
     precast_linker_delete(linker);

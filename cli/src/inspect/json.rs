@@ -14,6 +14,11 @@ pub(super) fn render(report: &Report) -> String {
     let value = json!({
         "target": report.target,
         "cpu_features": report.cpu_features,
+        "levels": report.levels.iter().map(|level| json!({
+            "cpu_features": level.cpu_features,
+            "file": level.file,
+            "text": level.text,
+        })).collect::<Vec<_>>(),
         "abi": report.abi,
         "producer": report.producer,
         "module_name": report.module_name,

@@ -12,6 +12,8 @@ use super::{Checked, types};
 pub(super) struct Report {
     pub(super) target: String,
     pub(super) cpu_features: Vec<&'static str>,
+    /// What else the file has, for better CPUs.
+    pub(super) levels: Vec<Level>,
     pub(super) abi: String,
     pub(super) producer: String,
     pub(super) module_name: String,
@@ -29,6 +31,14 @@ pub(super) struct Report {
     pub(super) sizes: Vec<(&'static str, u64)>,
     /// What `--verify` looked at, if it did.
     pub(super) checked: Option<Checked>,
+}
+
+/// An object for better CPUs.
+#[derive(Debug)]
+pub(super) struct Level {
+    pub(super) cpu_features: Vec<&'static str>,
+    pub(super) file: u64,
+    pub(super) text: u64,
 }
 
 #[derive(Debug)]
@@ -77,13 +87,18 @@ pub(super) struct Run {
 }
 
 impl Report {
-    /// Reads all of `view`; `checked` is what verification counted.
-    pub(super) fn new(view: &ObjectView<'_>, checked: Option<Checked>) -> Result<Report, Damage> {
+    /// Reads all of `view`, whose file has `levels` beside; `checked` is what verification counted.
+    pub(super) fn new(
+        view: &ObjectView<'_>,
+        levels: &[ObjectView<'_>],
+        checked: Option<Checked>,
+    ) -> Result<Report, Damage> {
         let data = view.metadata();
         let header = data.header();
         Ok(Report {
             target: target(header.arch, header.os),
             cpu_features: features(header.arch, header.cpu_features),
+            levels: levels.iter().map(level).collect(),
             abi: format!("{}.{}", header.version.major, header.version.minor),
             producer: data.producer()?.to_owned(),
             module_name: data.module_name()?.to_owned(),
@@ -107,6 +122,16 @@ impl Report {
             sizes: sizes(view, &data)?,
             checked,
         })
+    }
+}
+
+fn level(view: &ObjectView<'_>) -> Level {
+    let metadata = view.metadata();
+    let header = metadata.header();
+    Level {
+        cpu_features: features(header.arch, header.cpu_features),
+        file: view.bytes().len() as u64,
+        text: view.text().len() as u64,
     }
 }
 

@@ -27,6 +27,10 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
     };
     writeln!(out, "target        {}", report.target)?;
     writeln!(out, "cpu features  {features}")?;
+    for level in &report.levels {
+        let (features, text) = (level.cpu_features.join(" "), level.text);
+        writeln!(out, "better level  {features}: {text} bytes of text")?;
+    }
     writeln!(out, "abi           {}", report.abi)?;
     writeln!(out, "producer      {}", escape(&report.producer))?;
     writeln!(out, "module name   {name}")?;

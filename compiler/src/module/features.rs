@@ -2,6 +2,7 @@
 
 use crate::error::CompileError;
 use crate::options::Options;
+use crate::policy::Features;
 use precast_abi::object::Arch;
 use wasmparser::{Operator, Validator, WasmFeatures};
 
@@ -82,6 +83,28 @@ pub(super) fn refuse_component(wasm: &[u8]) -> Result<(), CompileError> {
         }),
         _ => Ok(()),
     }
+}
+
+/// The error for a module that is fine, but for a proposal that the policy leaves out.
+pub(super) fn exclude(
+    wasm: &[u8],
+    supported: WasmFeatures,
+    policy: Features,
+    error: &wasmparser::Error,
+) -> Option<CompileError> {
+    if policy == Features::default() || validate(wasm, supported).is_err() {
+        return None;
+    }
+    let says = error.missing_wasm_feature();
+    let without = |own| validate(wasm, supported.difference(own)).is_err();
+    let feature = policy
+        .missing(|own| says.is_some_and(|feature| own.intersects(feature)))
+        .or_else(|| policy.missing(without))
+        .unwrap_or("a proposal");
+    Some(CompileError::Excluded {
+        feature,
+        offset: error.offset(),
+    })
 }
 
 /// Finds out who is to blame for an error of validation: a module that is valid with every

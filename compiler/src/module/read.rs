@@ -43,8 +43,12 @@ impl<'a> ModuleInfo<'a> {
             return Err(CompileError::TooLarge { what });
         }
         features::refuse_component(wasm)?;
-        let blame = |error| features::blame(wasm, error);
-        let features = features::supported(options);
+        let supported = features::supported(options);
+        let features = supported.intersection(options.features.set());
+        let blame = |error| {
+            features::exclude(wasm, supported, options.features, &error)
+                .unwrap_or_else(|| features::blame(wasm, error))
+        };
         let (mut module, bodies) = read_sections(wasm, features).map_err(blame)?;
         let facts = facts::validate_bodies(bodies).map_err(blame)?;
         analysis::finish(&mut module, facts, options.target.register_results()).map_err(blame)?;

@@ -187,6 +187,8 @@ impl<'a> Writer<'a> {
         self.parts.metadata.place(plan.metadata.start, text, image);
         let size = self.plan.section_headers
             + self.encoder.section_header_size() * u64::from(self.sections.count());
+        let page = self.target.page_size();
+        self.parts.metadata.place_levels(size, page);
         let mut out = Vec::with_capacity(size as usize);
         self.write_headers(&mut out)?;
         let build_id = self.write_note(&mut out);

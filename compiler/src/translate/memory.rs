@@ -177,6 +177,7 @@ impl FuncTranslator<'_> {
     fn has_bulk_stubs(&self) -> bool {
         let memory = &self.env.module.memories[MemoryIndex::from_u32(0)];
         self.env.passes.has(Pass::SmallBulk)
+            && isa::has_vectors(self.env.isa)
             && memory.bounds == Bounds::GuardPages
             && !memory.imported
             && !memory.index64

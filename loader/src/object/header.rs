@@ -47,20 +47,21 @@ pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, Open
     check_counts(&header)?;
     check_layout(&header)?;
     check_entry_points(&header)?;
-    let known = ObjectHeader::FUEL | ObjectHeader::LANDING_PADS;
-    if header.flags & !known != 0 || header.reserved != 0 {
+    const FLAGS: u32 = ObjectHeader::FUEL | ObjectHeader::LANDING_PADS | ObjectHeader::SHARES_IMAGE;
+    if header.flags & !FLAGS != 0 || header.reserved != 0 {
         return Err(Damage::of(Part::Metadata, Fault::NotZero).into());
     }
     Ok(header)
 }
 
-/// The header, in its own length: what an older one lacks is zero.
-fn read_header(bytes: &[u8]) -> Option<ObjectHeader> {
+/// The header at the start of `bytes`, whatever its size: what a shorter one lacks is zero.
+pub(super) fn read_header(bytes: &[u8]) -> Option<ObjectHeader> {
     const SIZE_AT: usize = core::mem::offset_of!(ObjectHeader, header_size);
-    let size: u32 = read(bytes.get(SIZE_AT..)?)?;
-    let size = (size as usize).clamp(ObjectHeader::LEAST_SIZE, ObjectHeader::SIZE);
+    bytes.get(..ObjectHeader::LEAST_SIZE)?;
+    let size: u32 = read(&bytes[SIZE_AT..])?;
+    let known = (size as usize).clamp(ObjectHeader::LEAST_SIZE, ObjectHeader::SIZE);
     let mut whole = [0; ObjectHeader::SIZE];
-    whole[..size].copy_from_slice(bytes.get(..size)?);
+    whole[..known].copy_from_slice(bytes.get(..known)?);
     read(&whole)
 }
 
@@ -178,6 +179,8 @@ fn check_text_size(header: &ObjectHeader) -> Result<(), Damage> {
 /// file, and not around the end of the address space.
 fn check_linked(header: &ObjectHeader, address: usize) -> Result<(), Damage> {
     check_text_size(header)?;
+    let alone = header.levels.len == 0 && header.flags & ObjectHeader::SHARES_IMAGE == 0;
+    require(alone, Damage::of(Part::Levels, Fault::Contradiction))?;
     let metadata = address as u64..address as u64 + u64::from(header.metadata_size);
     for (segment, part) in [(header.text, Part::Text), (header.image, Part::Image)] {
         require(
@@ -233,6 +236,7 @@ fn check_lists(header: &ObjectHeader) -> Result<(), Damage> {
             of::<CodeTableRecord>(),
             Part::CodeTableRecords,
         ),
+        (header.levels, of::<LevelRecord>(), Part::Levels),
         (header.tags, of::<TagRecord>(), Part::Tags),
         (header.exception_sites, of::<u32>(), Part::ExceptionSites),
         (
@@ -289,6 +293,8 @@ fn check_counts(header: &ObjectHeader) -> Result<(), Damage> {
         .sum();
     let agrees = fits && sum == u64::from(header.imports.len);
     require(agrees, Damage::of(Part::ImportCounts, Fault::BadCount))?;
+    let few = header.levels.len <= LevelRecord::MOST;
+    require(few, Damage::of(Part::Levels, Fault::BadCount))?;
     let paired = header.trap_offsets.len == header.trap_codes.len;
     require(paired, Damage::of(Part::TrapCodes, Fault::BadCount))?;
     let paired = header.exception_sites.len == header.exception_frames.len;

@@ -18,7 +18,7 @@
 
 use super::error::{Damage, Fault, Looks, OpenError, Part};
 use super::header::{self, Place};
-use super::record::{Record, read};
+use super::record::read;
 use crate::sys;
 use precast_abi::object::{MAGIC, ObjectHeader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -53,14 +53,17 @@ impl Linked {
             // SAFETY: the caller's promise: the header first, and then what the header says.
             unsafe { slice::from_raw_parts(std::ptr::with_exposed_provenance(address), len) }
         };
-        let prefix: ObjectHeader =
-            read(bytes(ObjectHeader::SIZE)).ok_or(Damage::of(Part::Metadata, Fault::BadSize))?;
-        if prefix.magic != MAGIC {
+        let prefix: [u8; 8] = read(bytes(MAGIC.len())).unwrap_or_default();
+        if prefix != MAGIC {
             return Err(Damage::of(Part::Metadata, Fault::BadMagic).into());
         }
-        let size = prefix.metadata_size as usize;
+        // As much as every header has.
+        let least = bytes(ObjectHeader::LEAST_SIZE);
+        let size_at = std::mem::offset_of!(ObjectHeader, metadata_size);
+        let size: u32 = read(&least[size_at..]).unwrap_or_default();
+        let size = size as usize;
         let header = header::check(
-            bytes(size.max(ObjectHeader::SIZE)),
+            bytes(size.max(ObjectHeader::LEAST_SIZE)),
             Place::Program { address },
         )?;
         header::require_host(&header)?;
@@ -117,6 +120,7 @@ fn pointer(address: u64) -> Option<NonNull<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::Record;
     use super::super::synthetic;
     use super::*;
     use crate::object::ObjectView;

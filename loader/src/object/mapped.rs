@@ -9,7 +9,8 @@
 //!
 //! Text finds its read-only data by distance, so both keep the distance they have in the file.
 //! The image of the memories is not mapped here: each instance maps or copies it for itself.
-//! An object may lie within a larger file, from a page on. Objects that a linker has made part of
+//! An object may lie within a larger file, from a page on, and be one of several for different CPUs
+//! (`levels.rs`). Objects that a linker has made part of
 //! the program are there already, see `linked.rs`.
 //!
 //! # Safety
@@ -22,6 +23,7 @@ use super::error::{Damage, Fault, OpenError, Part};
 use super::file::{Format, Headers, PREFIX, Region};
 use super::gdb::GdbEntry;
 use super::header::{self, Place};
+use super::levels::{self, First};
 use super::linked::Linked;
 use super::metadata::Metadata;
 use super::unwind::UnwindEntry;
@@ -77,6 +79,8 @@ pub(super) struct MappedFile {
     start: u64,
     /// Length of the object in bytes.
     len: u64,
+    /// Where the object starts whose image this one has: `start`, unless it is shared.
+    image_start: u64,
 }
 
 impl MappedFile {
@@ -234,7 +238,8 @@ impl MappedObject {
     }
 
     /// Five system calls for any size: first page, reservation, and one mapping each for the
-    /// metadata and the text; the file was opened and its length found out before.
+    /// metadata and the text; the file was opened and its length found out before. As many without
+    /// the text again where the file has a better object for this CPU.
     fn map(file: OwnedFd, start: u64, len: u64) -> Result<MappedObject, OpenError> {
         MappedObject::map_if(file, start, len, header::require_host)
     }
@@ -244,20 +249,32 @@ impl MappedObject {
         file: OwnedFd,
         start: u64,
         len: u64,
-        require_host: impl Fn(&ObjectHeader) -> Result<(), OpenError>,
+        require_host: fn(&ObjectHeader) -> Result<(), OpenError>,
+    ) -> Result<MappedObject, OpenError> {
+        MappedObject::map_level(file, (start, len), None, require_host)
+    }
+
+    /// Maps the object at a place of the file: start and length. It is a level of `first`, which
+    /// starts at the place that stands with it, or the first of its file.
+    fn map_level(
+        file: OwnedFd,
+        (start, len): (u64, u64),
+        first: Option<(u64, First)>,
+        require_host: fn(&ObjectHeader) -> Result<(), OpenError>,
     ) -> Result<MappedObject, OpenError> {
         let mut prefix = [0; PREFIX];
         let prefix = &mut prefix[..usize::try_from(len).unwrap_or(PREFIX).min(PREFIX)];
         let count = sys::read_at(file.as_fd(), start, prefix).map_err(io("read"))?;
         let headers = Headers::parse(&prefix[..count], len)?;
         let (lowest, span) = extent(&headers)?;
-        let home = MappedFile {
+        let mut home = MappedFile {
             mapping: Reservation::new(span).map_err(io("map"))?,
             lowest,
             format: headers.format,
             file,
             start,
             len,
+            image_start: start,
         };
         // SAFETY: the reservation is new, so no one refers to memory in it.
         unsafe { home.map_region(&headers.metadata_load, Access::Read)? };
@@ -266,7 +283,24 @@ impl MappedObject {
         // mapped.
         let bytes = unsafe { bytes_at(&home.mapping, metadata) };
         let header = header::check(bytes, Place::File(&headers))?;
+        let header = levels::accept(header, first.as_ref().map(|(_, first)| first))?;
+        let features = sys::host().cpu_features;
+        let best = levels::best(Metadata::new(bytes, &header), len, features)?;
+        if let Some((index, level)) = best {
+            let place = (start + level.file_offset, level.size);
+            let first = First {
+                header,
+                level,
+                index,
+            };
+            return MappedObject::map_level(home.file, place, Some((start, first)), require_host);
+        }
         require_host(&header)?;
+        if let Some((start, _)) = first
+            && header.flags & ObjectHeader::SHARES_IMAGE != 0
+        {
+            home.image_start = start;
+        }
         if let Some(signature) = headers.code_signature {
             sys::admit_code(home.file.as_fd(), start, signature).map_err(io("execute"))?;
         }
@@ -370,7 +404,7 @@ impl MappedObject {
         match &self.home {
             Home::File(home) => Some((
                 home.file.as_fd(),
-                home.start + self.header.image.file_offset,
+                home.image_start + self.header.image.file_offset,
             )),
             Home::Program(linked) => linked.image_file().map(|file| (file, 0)),
         }

@@ -101,6 +101,28 @@ impl<'a> Metadata<'a> {
         self.span(self.header.code_tables, Part::CodeTables, None)
     }
 
+    /// Level `index`: an object for better CPUs than those before it.
+    pub fn level(&self, index: u32) -> Result<LevelRecord, Damage> {
+        let list = self.header.levels;
+        let level: LevelRecord = self.record(list, index, Part::Level)?;
+        let before = match index {
+            0 => self.header.cpu_features,
+            _ => {
+                let before: LevelRecord = self.record(list, index - 1, Part::Level)?;
+                before.cpu_features
+            }
+        };
+        let damage = |fault| Damage::at(Part::Level, index, fault);
+        let better = before & !level.cpu_features == 0 && before != level.cpu_features;
+        require(better, damage(Fault::Unordered))?;
+        let page = crate::sys::SMALLEST_PAGE as u64;
+        let aligned = level.file_offset.is_multiple_of(page) && level.file_offset > 0;
+        require(aligned, damage(Fault::Misaligned))?;
+        let end = level.file_offset.checked_add(level.size);
+        require(end.is_some(), damage(Fault::OutOfBounds))?;
+        Ok(level)
+    }
+
     /// Code table `index`, and how many entries it has: one more than its table has elements.
     pub fn code_table(&self, index: u32) -> Result<(CodeTableRecord, u32), Damage> {
         let list = self.header.code_table_records;

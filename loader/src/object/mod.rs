@@ -18,6 +18,7 @@ mod file;
 #[cfg(target_os = "linux")]
 mod gdb;
 mod header;
+mod levels;
 mod linked;
 mod lookup;
 mod macho;

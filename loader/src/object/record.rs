@@ -125,9 +125,10 @@ records! {
         globals_image: Span, strings: Span, module_name: Span, producer: Span, code_tables: Span,
         code_table_records: Span,
         source_hash: [u8; 32], trap_stubs: [u32; 16], flags: u32, counters: u32,
-        counter_count: u32, tags: Span, exception_sites: Span, exception_frames: Span,
+        counter_count: u32, levels: Span, tags: Span, exception_sites: Span, exception_frames: Span,
         exception_handlers: Span, imported_tags: u32, reserved: u32,
     }
+    LevelRecord { cpu_features: u64, file_offset: u64, size: u64, }
     TypeRecord { first: u32, params: u32, results: u32, enter_stub: u32, host_stub: u32, }
     FunctionRecord {
         type_index: u32, text_offset: u32, text_size: u32, func_ref: u32, import_slot: u32,

@@ -198,6 +198,7 @@ fn metadata() -> (ObjectHeader, Section) {
         flags: 0,
         counters: NONE,
         counter_count: 0,
+        levels: Span::default(),
         tags: Span::default(),
         exception_sites: Span::default(),
         exception_frames: Span::default(),

@@ -180,7 +180,14 @@ fn lies_in_the_header_are_found() {
     check(Part::Layout, Fault::OutOfBounds, |header| {
         header.layout.mutable = 272
     });
-    check(Part::Metadata, Fault::NotZero, |header| header.flags = 4);
+    check(Part::Metadata, Fault::NotZero, |header| header.flags = 8);
+    check(Part::Image, Fault::Missing, |header| header.flags = 4);
+    check(Part::Levels, Fault::BadCount, |header| {
+        header.levels = Span {
+            offset: header.functions.offset,
+            len: 16,
+        }
+    });
 }
 
 /// The object has none of these: their lists are empty.
@@ -245,6 +252,30 @@ fn lists_out_of_bounds_are_found() {
         });
         check(part, Fault::Misaligned, |header| field(header).offset -= 1);
     }
+}
+
+#[test]
+fn shorter_and_longer_headers_are_read() {
+    // The first version's header: what was added since is not there, whatever stands in its place.
+    let short = with_header(|header| {
+        header.version.minor = 1;
+        header.header_size = ObjectHeader::LEAST_SIZE as u32;
+        header.levels = Span {
+            offset: 7,
+            len: 1 << 30,
+        };
+    });
+    let view = ObjectView::parse(&short).expect("it is whole");
+    assert_eq!(view.metadata().header().levels, Span::default());
+    assert_eq!(view.metadata().module_name(), Ok("sample"));
+    let mapped = MappedObject::from_bytes(&short).expect("it can be mapped");
+    assert_eq!(mapped.metadata().module_name(), Ok("sample"));
+    // A longer one, as long as no list lies in it.
+    let long = with_header(|header| header.header_size += 8);
+    ObjectView::parse(&long).expect("what is not known is left alone");
+    check(Part::Types, Fault::OutOfBounds, |header| {
+        header.header_size += 64
+    });
 }
 
 #[test]
