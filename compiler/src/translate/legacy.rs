@@ -57,13 +57,19 @@ impl Tries {
                 }
                 Operator::Catch { tag_index } => {
                     let tag = Some(TagIndex::from_u32(tag_index));
-                    innermost.map(|at| found[at].clauses.push((tag, false)));
+                    if let Some(at) = innermost {
+                        found[at].clauses.push((tag, false));
+                    }
                 }
                 Operator::CatchAll => {
-                    innermost.map(|at| found[at].clauses.push((None, false)));
+                    if let Some(at) = innermost {
+                        found[at].clauses.push((None, false));
+                    }
                 }
                 Operator::Delegate { relative_depth } => {
-                    innermost.map(|at| found[at].delegate = Some(relative_depth));
+                    if let Some(at) = innermost {
+                        found[at].delegate = Some(relative_depth);
+                    }
                     open.pop();
                 }
                 Operator::Rethrow { relative_depth } => {
@@ -72,7 +78,9 @@ impl Tries {
                         .copied()
                         .flatten()
                         .and_then(|at| found[at].clauses.last_mut());
-                    clause.map(|clause| clause.1 = true);
+                    if let Some((_, wants_ref)) = clause {
+                        *wants_ref = true;
+                    }
                 }
                 Operator::End => {
                     open.pop();
