@@ -127,7 +127,19 @@ pub struct HostFunc {
     pub call_array: u64,
 }
 
+/// An exception, as a handler finds it. Its values follow, in cells of [`crate::VALUE_SIZE`] bytes.
+/// It stays until the guest throws again.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ExceptionRecord {
+    /// The `exnref` value, where the handler wants one: never 0 then.
+    pub reference: u64,
+    /// The loader's own.
+    pub loader: u64,
+}
+
 const _: () = {
+    assert!(size_of::<ExceptionRecord>() == crate::VALUE_SIZE);
     assert!(size_of::<MemoryDef>() == 16);
     assert!(size_of::<TableDef>() == 16);
     assert!(size_of::<FuncRef>() == 32);

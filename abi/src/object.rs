@@ -166,6 +166,19 @@ pub struct ObjectHeader {
     /// The [`LevelRecord`]s: objects of the same module for better CPUs, in the same file. At most
     /// [`LevelRecord::MOST`].
     pub levels: Span,
+    /// The [`TagRecord`]s: the tag index space.
+    pub tags: Span,
+    /// Text offsets (`u32`, ascending) of the return addresses of calls whose exceptions the
+    /// calling function may catch.
+    pub exception_sites: Span,
+    /// The [`ExceptionFrame`]s of those calls, in the same order.
+    pub exception_frames: Span,
+    /// The [`ExceptionHandler`]s that they refer to.
+    pub exception_handlers: Span,
+    /// See `imported_functions`.
+    pub imported_tags: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 impl ObjectHeader {
@@ -370,6 +383,70 @@ pub struct GlobalRecord {
     pub cell: u32,
 }
 
+/// A tag of the module: the identity of a kind of exception.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagRecord {
+    /// Index of its type, whose parameters are the values of an exception.
+    pub type_index: u32,
+}
+
+/// A call whose exceptions the calling function may catch.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExceptionFrame {
+    /// Bytes from the stack pointer at the call up to the frame pointer. A handler runs with both.
+    pub size: u32,
+    /// Bytes from that stack pointer up to a word that holds the instance base.
+    pub base: u32,
+    /// Index of its first handler.
+    pub first: u32,
+    /// How many handlers it has: the first that fits is taken.
+    pub count: u32,
+}
+
+/// Where an exception is caught.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExceptionHandler {
+    /// What is caught: [`ExceptionHandler::tag`] and [`ExceptionHandler::wants_ref`].
+    pub what: u32,
+    /// Text offset of the code that goes on, in the function that the call is in. Its only
+    /// parameter, in the register of integer results, is the address of an
+    /// [`crate::instance::ExceptionRecord`].
+    pub text_offset: u32,
+}
+
+impl ExceptionHandler {
+    /// Beyond any index.
+    const ANY: u32 = (u32::MAX >> 1) - 1;
+
+    /// A handler of exceptions of the tag with this index, or of any, which may want a reference.
+    pub const fn new(tag: Option<u32>, wants_ref: bool, text_offset: u32) -> ExceptionHandler {
+        let tag = match tag {
+            Some(tag) => tag,
+            None => Self::ANY,
+        };
+        ExceptionHandler {
+            what: tag << 1 | wants_ref as u32,
+            text_offset,
+        }
+    }
+
+    /// Index of the tag; `None` where every exception is caught.
+    pub const fn tag(self) -> Option<u32> {
+        match self.what >> 1 {
+            Self::ANY => None,
+            tag => Some(tag),
+        }
+    }
+
+    /// Whether the code may keep a reference to the exception.
+    pub const fn wants_ref(self) -> bool {
+        self.what & 1 != 0
+    }
+}
+
 /// What an import or export is.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -382,6 +459,8 @@ pub enum ExternKind {
     Memory = 2,
     /// A global.
     Global = 3,
+    /// A tag.
+    Tag = 4,
 }
 
 impl ExternKind {
@@ -392,6 +471,7 @@ impl ExternKind {
             1 => ExternKind::Table,
             2 => ExternKind::Memory,
             3 => ExternKind::Global,
+            4 => ExternKind::Tag,
             _ => return None,
         })
     }
@@ -492,6 +572,9 @@ const _: () = {
     assert!(core::mem::offset_of!(ObjectHeader, text) == 32);
     assert!(core::mem::offset_of!(ObjectHeader, layout) == 80);
     assert!(core::mem::offset_of!(ObjectHeader, types) == 124);
+    assert!(size_of::<TagRecord>() == 4);
+    assert!(size_of::<ExceptionFrame>() == 16);
+    assert!(size_of::<ExceptionHandler>() == 8);
     assert!(core::mem::offset_of!(ObjectHeader, levels) == ObjectHeader::LEAST_SIZE);
-    assert!(size_of::<ObjectHeader>() == 408);
+    assert!(size_of::<ObjectHeader>() == 448);
 };

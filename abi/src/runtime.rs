@@ -41,11 +41,16 @@ pub enum RuntimeFn {
     /// `(base, memory, index, offset, count) -> woken`: since version 1.2. Wakes up to `count`
     /// waiters, the longest waiting first.
     AtomicNotify = 12,
+    /// `(base, tag, values) -> !`: throws an exception whose values lie in cells of
+    /// [`crate::VALUE_SIZE`] bytes from `values` on. It goes on at a handler, or leaves the guest.
+    Throw = 13,
+    /// `(base, exnref) -> !`: the same with an exception that was caught. Traps if it is null.
+    ThrowRef = 14,
 }
 
 impl RuntimeFn {
     /// How many there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 15;
 
     /// Byte offset of this function in the table.
     pub const fn offset(self) -> i32 {

@@ -35,11 +35,13 @@ pub enum TrapCode {
     OutOfFuel = 14,
     /// `memory.atomic.wait` on a memory that is not shared.
     ExpectedSharedMemory = 15,
+    /// More exceptions can be referred to than there may be.
+    ExceptionsExhausted = 16,
 }
 
 impl TrapCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [TrapCode; 15] = [
+    pub const ALL: [TrapCode; 16] = [
         TrapCode::StackOverflow,
         TrapCode::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds,
@@ -55,6 +57,7 @@ impl TrapCode {
         TrapCode::Interrupted,
         TrapCode::OutOfFuel,
         TrapCode::ExpectedSharedMemory,
+        TrapCode::ExceptionsExhausted,
     ];
 
     /// The code with this number, if there is one.
@@ -83,6 +86,7 @@ impl TrapCode {
             TrapCode::Interrupted => "interrupted",
             TrapCode::OutOfFuel => "out of fuel",
             TrapCode::ExpectedSharedMemory => "expected shared memory",
+            TrapCode::ExceptionsExhausted => "exceptions exhausted",
         }
     }
 }

@@ -34,6 +34,10 @@ pub enum HeapType {
     NoFunc,
     /// Nothing of the host's: only null.
     NoExtern,
+    /// An exception.
+    Exn,
+    /// No exception: only null.
+    NoExn,
     /// A function of the module's type with this index.
     Concrete(u32),
 }
@@ -66,6 +70,8 @@ impl ValType {
             HeapType::Extern => 1,
             HeapType::NoFunc => 2,
             HeapType::NoExtern => 3,
+            HeapType::Exn => 4,
+            HeapType::NoExn => 5,
             HeapType::Concrete(index) => FIRST_CONCRETE + index,
         };
         let null = if nullable { NULLABLE } else { 0 };
@@ -100,6 +106,8 @@ impl ValType {
             1 => HeapType::Extern,
             2 => HeapType::NoFunc,
             3 => HeapType::NoExtern,
+            4 => HeapType::Exn,
+            5 => HeapType::NoExn,
             n if n >= FIRST_CONCRETE => HeapType::Concrete(n - FIRST_CONCRETE),
             _ => return None,
         })
@@ -152,6 +160,8 @@ mod tests {
                 HeapType::Extern,
                 HeapType::NoFunc,
                 HeapType::NoExtern,
+                HeapType::Exn,
+                HeapType::NoExn,
                 HeapType::Concrete(0),
                 HeapType::Concrete(999_999),
             ] {

@@ -91,7 +91,8 @@ typedef enum precast_error_kind {
     PRECAST_ERROR_SYSTEM = 8,  /* the system refused memory or address space */
     PRECAST_ERROR_POOL = 9,    /* a pool has no slot for this */
     PRECAST_ERROR_WASI = 10,   /* a guest's world cannot be made as described */
-    PRECAST_ERROR_INTERNAL = 11 /* a bug of Precast */
+    PRECAST_ERROR_INTERNAL = 11, /* a bug of Precast */
+    PRECAST_ERROR_EXCEPTION = 12 /* the guest threw an exception and did not catch it */
 } precast_error_kind;
 
 /* Why a guest was stopped. */
@@ -111,7 +112,8 @@ typedef enum precast_trap_code {
     PRECAST_TRAP_UNALIGNED_ATOMIC = 12,
     PRECAST_TRAP_INTERRUPTED = 13, /* see precast_error_get_interruption */
     PRECAST_TRAP_OUT_OF_FUEL = 14,
-    PRECAST_TRAP_EXPECTED_SHARED_MEMORY = 15
+    PRECAST_TRAP_EXPECTED_SHARED_MEMORY = 15,
+    PRECAST_TRAP_EXCEPTIONS_EXHAUSTED = 16
 } precast_trap_code;
 
 /* What interrupted a guest. Later versions may add some. */
@@ -181,6 +183,8 @@ typedef struct precast_memory { uint64_t words[2]; } precast_memory;
 typedef struct precast_table { uint64_t words[2]; } precast_table;
 typedef struct precast_global { uint64_t words[3]; } precast_global;
 typedef struct precast_externref { uint64_t words[2]; } precast_externref;
+typedef struct precast_exnref { uint64_t words[2]; } precast_exnref;
+typedef struct precast_tag { uint64_t words[2]; } precast_tag;
 
 /* A 128-bit vector: 16 bytes, lane 0 first. */
 typedef struct precast_v128 { uint8_t bytes[16]; } precast_v128;
@@ -192,7 +196,8 @@ typedef enum precast_kind {
     PRECAST_F64 = 4,
     PRECAST_V128 = 5,
     PRECAST_FUNCREF = 6,  /* null is all zeros */
-    PRECAST_EXTERNREF = 7 /* null is all zeros */
+    PRECAST_EXTERNREF = 7, /* null is all zeros */
+    PRECAST_EXNREF = 8     /* null is all zeros */
 } precast_kind;
 
 /* A value: the member that `kind` names. */
@@ -206,6 +211,7 @@ typedef struct precast_val {
         precast_v128 v128;
         precast_func funcref;
         precast_externref externref;
+        precast_exnref exnref;
         uint64_t words[2]; /* all of it */
     } of;
 } precast_val;
@@ -235,14 +241,15 @@ static inline precast_val precast_val_f64(double value) {
 }
 
 /* The types of functions are given as text: "(i32, f64) -> (i64)", also "i32 f64 -> i64" and "->".
- * The types of values: i32, i64, f32, f64, v128, funcref, externref. */
+ * The types of values: i32, i64, f32, f64, v128, funcref, externref, exnref. */
 
 /* Something that can be imported or exported. */
 typedef enum precast_extern_kind {
     PRECAST_FUNC = 1,
     PRECAST_TABLE = 2,
     PRECAST_MEMORY = 3,
-    PRECAST_GLOBAL = 4
+    PRECAST_GLOBAL = 4,
+    PRECAST_TAG = 5
 } precast_extern_kind;
 
 typedef struct precast_extern {
@@ -252,6 +259,7 @@ typedef struct precast_extern {
         precast_table table;
         precast_memory memory;
         precast_global global;
+        precast_tag tag;
     } of;
 } precast_extern;
 

@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     Pool = 9,
     Wasi = 10,
     Internal = 11,
+    Exception = 12,
 }
 
 /// `precast_error`
@@ -220,6 +221,11 @@ impl From<loader::Error> for Box<Error> {
             let mut made = Error::of_trap(trap.code(), &message);
             made.interruption = trap.interruption();
             made.locate(trap.backtrace());
+            return made;
+        }
+        if let Some(exception) = error.exception() {
+            let mut made = Error::new(Kind::Exception, &message);
+            made.locate(exception.backtrace());
             return made;
         }
         let kind = match error {

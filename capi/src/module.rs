@@ -8,7 +8,7 @@ use loader::{ExternType, Module, OpenError, Trust};
 
 use crate::error::{self, Failure, Result, answer, given};
 use crate::text;
-use crate::value::{FUNC, GLOBAL, MEMORY, TABLE};
+use crate::value::{FUNC, GLOBAL, MEMORY, TABLE, TAG};
 
 /// `precast_module`
 pub(crate) struct CModule {
@@ -76,6 +76,7 @@ impl Item {
             ExternType::Table(_) => TABLE,
             ExternType::Memory(_) => MEMORY,
             ExternType::Global(_) => GLOBAL,
+            ExternType::Tag(_) => TAG,
         };
         let words = match ty {
             // As the functions that take a type want it: without a word before it.

@@ -23,6 +23,7 @@ macro_rules! handles {
             }
 
             /// The loader's handle.
+            #[allow(dead_code, reason = "references may be null")]
             pub(crate) fn get(self) -> Result<loader::$loader> {
                 self.find().ok_or_else(|| misuse(concat!($what, " is zero: it was never set")))
             }
@@ -49,6 +50,10 @@ handles! {
     CInstance Instance 2 "the instance";
     /// `precast_externref`
     CExternRef ExternRef 2 "the reference";
+    /// `precast_exnref`
+    CExnRef ExnRef 2 "the reference";
+    /// `precast_tag`
+    CTag Tag 2 "the tag";
 }
 
 /// `precast_kind`
@@ -59,6 +64,7 @@ pub(crate) const F64: u32 = 4;
 pub(crate) const V128: u32 = 5;
 pub(crate) const FUNCREF: u32 = 6;
 pub(crate) const EXTERNREF: u32 = 7;
+pub(crate) const EXNREF: u32 = 8;
 
 /// `precast_val`
 #[repr(C)]
@@ -80,6 +86,7 @@ union Payload {
     v128: [u8; 16],
     func: CFunc,
     externref: CExternRef,
+    exnref: CExnRef,
 }
 
 const _: () = {
@@ -102,6 +109,7 @@ impl CVal {
                 V128 => Val::V128(u128::from_le_bytes(self.of.v128)),
                 FUNCREF => Val::FuncRef(self.of.func.find()),
                 EXTERNREF => Val::ExternRef(self.of.externref.find()),
+                EXNREF => Val::ExnRef(self.of.exnref.find()),
                 kind => return Err(misuse(format!("{kind} is not the kind of any value"))),
             })
         }
@@ -140,6 +148,10 @@ impl From<Val> for CVal {
                 of.externref = value.map(CExternRef::from).unwrap_or_default();
                 EXTERNREF
             }
+            Val::ExnRef(value) => {
+                of.exnref = value.map(CExnRef::from).unwrap_or_default();
+                EXNREF
+            }
         };
         CVal { kind, of }
     }
@@ -148,7 +160,8 @@ impl From<Val> for CVal {
 /// Zero or null of a type.
 pub(crate) fn zero_of(ty: ValType) -> Val {
     Val::default_of(ty).unwrap_or(match ty {
-        ValType::Ref(r) if !r.is_func() => Val::ExternRef(None),
+        ValType::Ref(r) if r.is_extern() => Val::ExternRef(None),
+        ValType::Ref(r) if r.is_exn() => Val::ExnRef(None),
         _ => Val::FuncRef(None),
     })
 }
@@ -168,6 +181,7 @@ union Item {
     table: CTable,
     memory: CMemory,
     global: CGlobal,
+    tag: CTag,
 }
 
 /// `precast_extern_kind`
@@ -175,6 +189,7 @@ pub(crate) const FUNC: u32 = 1;
 pub(crate) const TABLE: u32 = 2;
 pub(crate) const MEMORY: u32 = 3;
 pub(crate) const GLOBAL: u32 = 4;
+pub(crate) const TAG: u32 = 5;
 
 impl Default for CExtern {
     fn default() -> CExtern {
@@ -195,6 +210,7 @@ impl CExtern {
                 TABLE => Extern::Table(self.of.table.get()?),
                 MEMORY => Extern::Memory(self.of.memory.get()?),
                 GLOBAL => Extern::Global(self.of.global.get()?),
+                TAG => Extern::Tag(self.of.tag.get()?),
                 kind => return Err(misuse(format!("{kind} is not the kind of any item"))),
             })
         }
@@ -222,6 +238,10 @@ impl From<Extern> for CExtern {
             Extern::Global(global) => {
                 of.global = global.into();
                 GLOBAL
+            }
+            Extern::Tag(tag) => {
+                of.tag = tag.into();
+                TAG
             }
         };
         CExtern { kind, of }

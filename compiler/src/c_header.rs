@@ -96,6 +96,7 @@ fn describe(module: &ModuleInfo<'_>, entity: Entity, name: &str) -> String {
         }
         Entity::Table(index) => describe_table(&module.tables[index]),
         Entity::Memory(index) => describe_memory(&module.memories[index]),
+        Entity::Tag(_) => "tag of exceptions".to_owned(),
         Entity::Global(index) => {
             let global = &module.globals[index];
             let mutable = if global.mutable { "mutable " } else { "" };

@@ -1,6 +1,7 @@
 //! The machine code of one function, reduced to what an object needs of it.
 
 use crate::error::CompileError;
+use crate::exception_sites::{self, ExceptionSite};
 use crate::helpers::Helper;
 use crate::isa;
 use crate::passes::Positions;
@@ -35,6 +36,8 @@ pub(crate) struct Code {
     pub(crate) address_map: Box<[u8]>,
     /// How to unwind it.
     pub(crate) frame: FrameCode,
+    /// Calls whose exceptions it may catch, in order.
+    pub(crate) exception_sites: Box<[ExceptionSite]>,
 }
 
 /// The source location of `init` and stubs: from nowhere in the module.
@@ -78,6 +81,8 @@ impl Code {
             address_map: address_map(compiled, traps.iter().filter(live), positions),
             relocs,
             frame,
+            exception_sites: exception_sites::of(compiled)
+                .ok_or_else(|| internal("an exception site of an unknown kind"))?,
         })
     }
 

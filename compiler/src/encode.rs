@@ -72,6 +72,9 @@ records! {
     GlobalRecord { ty, mutable, cell }
     ImportRecord { module, name, kind, index }
     ExportRecord { name, kind, index }
+    TagRecord { type_index }
+    ExceptionFrame { size, base, first, count }
+    ExceptionHandler { what, text_offset }
     ElementRecord { elem, functions, values, len }
     DataRecord { bytes }
     ImageRun { memory_offset, image_offset, len, memory, reserved }
@@ -82,7 +85,8 @@ records! {
         val_types, functions, func_refs, tables, memories, globals, imports, exports, elements, data,
         image_runs, trap_offsets, trap_codes, customs, globals_image, strings, module_name,
         producer, code_tables, code_table_records, source_hash, trap_stubs, flags, counters,
-        counter_count, levels
+        counter_count, levels, tags, exception_sites, exception_frames, exception_handlers, imported_tags,
+        reserved
     }
     LevelRecord { cpu_features, file_offset, size }
 }
@@ -139,6 +143,12 @@ pub(crate) fn empty_header() -> ObjectHeader {
         counters: precast_abi::NONE,
         counter_count: 0,
         levels: none,
+        tags: none,
+        exception_sites: none,
+        exception_frames: none,
+        exception_handlers: none,
+        imported_tags: 0,
+        reserved: 0,
     }
 }
 

@@ -206,7 +206,12 @@ fn encode(code: &Code, names: &[UserExternalName], locations: &Locations) -> Opt
         traps,
         address_map,
         frame,
+        exception_sites,
     } = code;
+    // Handlers are no part of an entry.
+    if !exception_sites.is_empty() {
+        return None;
+    }
     let mut out = Vec::with_capacity(bytes.len() * 2);
     let mut put = |value: u32| out.extend_from_slice(&value.to_le_bytes());
     let (frame, frame_end) = frame.parts();
@@ -313,5 +318,6 @@ fn decode(
         traps,
         address_map: address_map.into(),
         frame: FrameCode::from_parts(frame, frame_end),
+        exception_sites: Box::default(),
     })
 }

@@ -10,6 +10,7 @@ mod compile;
 mod cpu;
 mod encode;
 mod error;
+mod exception_sites;
 mod helpers;
 mod isa;
 mod known;

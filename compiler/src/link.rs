@@ -230,6 +230,7 @@ mod tests {
             traps: [].into(),
             address_map: [].into(),
             frame: FrameCode::default(),
+            exception_sites: Box::default(),
         }
     }
 

@@ -155,6 +155,7 @@ pub(crate) fn build<'a>(
     b.encode_state(source)?;
     b.encode_segments(source)?;
     b.encode_traps(source.text)?;
+    b.encode_exceptions(source)?;
     b.header.code_tables = b.blob(&encode_code_tables(source)?, 4)?;
     let records: Vec<_> = code_table_records(module).collect();
     b.header.code_table_records = b.records(&records)?;
@@ -221,6 +222,7 @@ fn kind_and_index(entity: Entity) -> (u32, u32) {
         Entity::Table(index) => (ExternKind::Table as u32, index.as_u32()),
         Entity::Memory(index) => (ExternKind::Memory as u32, index.as_u32()),
         Entity::Global(index) => (ExternKind::Global as u32, index.as_u32()),
+        Entity::Tag(index) => (ExternKind::Tag as u32, index.as_u32()),
     }
 }
 
@@ -278,10 +280,14 @@ impl Builder {
         header.imported_tables = imported.tables;
         header.imported_memories = imported.memories;
         header.imported_globals = imported.globals;
+        header.imported_tags = imported.tags;
         header.source_hash = Sha256::digest(source.wasm).into();
         for code in TrapCode::ALL {
             let stub = source.text.offset(Namespace::TrapStub, code as u32);
-            header.trap_stubs[code as usize] = stub;
+            // Code never traps with those that have no place.
+            if let Some(place) = header.trap_stubs.get_mut(code as usize) {
+                *place = stub;
+            }
         }
     }
 
@@ -469,6 +475,38 @@ impl Builder {
         }
         self.header.trap_offsets = self.records(&offsets)?;
         self.header.trap_codes = self.records(&codes)?;
+        Ok(())
+    }
+
+    /// Tags, and where exceptions are caught.
+    fn encode_exceptions(&mut self, source: &Source<'_>) -> Result<(), CompileError> {
+        let tags = source.module.tags.values();
+        let tags: Vec<_> = tags
+            .map(|ty| TagRecord {
+                type_index: ty.as_u32(),
+            })
+            .collect();
+        let (mut sites, mut frames, mut handlers) = (Vec::new(), Vec::new(), Vec::new());
+        for piece in source.text.pieces() {
+            for site in &piece.code.exception_sites {
+                sites.push(piece.offset + site.return_offset);
+                frames.push(ExceptionFrame {
+                    size: site.frame_size,
+                    base: site.base,
+                    first: handlers.len() as u32,
+                    count: site.handlers.len() as u32,
+                });
+                let place = |handler: &ExceptionHandler| ExceptionHandler {
+                    text_offset: piece.offset + handler.text_offset,
+                    ..*handler
+                };
+                handlers.extend(site.handlers.iter().map(place));
+            }
+        }
+        self.header.tags = self.records(&tags)?;
+        self.header.exception_sites = self.records(&sites)?;
+        self.header.exception_frames = self.records(&frames)?;
+        self.header.exception_handlers = self.records(&handlers)?;
         Ok(())
     }
 

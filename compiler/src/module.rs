@@ -43,6 +43,8 @@ index! {
     MemoryIndex "memory";
     /// Index of a global, imports first.
     GlobalIndex "global";
+    /// Index of a tag, imports first.
+    TagIndex "tag";
     /// Index of an element segment.
     ElemIndex "elem";
     /// Index of a data segment.
@@ -65,6 +67,8 @@ pub(crate) struct ModuleInfo<'a> {
     pub(crate) memories: PrimaryMap<MemoryIndex, Memory>,
     /// The global index space.
     pub(crate) globals: PrimaryMap<GlobalIndex, Global<'a>>,
+    /// The types of the tags: the tag index space.
+    pub(crate) tags: PrimaryMap<TagIndex, TypeIndex>,
     /// Exports in the module's order.
     pub(crate) exports: Vec<Export<'a>>,
     /// The element segment index space.
@@ -100,6 +104,7 @@ pub(crate) struct Imported {
     pub(crate) tables: u32,
     pub(crate) memories: u32,
     pub(crate) globals: u32,
+    pub(crate) tags: u32,
 }
 
 /// Something with an index in a space of its kind.
@@ -109,6 +114,7 @@ pub(crate) enum Entity {
     Table(TableIndex),
     Memory(MemoryIndex),
     Global(GlobalIndex),
+    Tag(TagIndex),
 }
 
 /// An import.
@@ -149,6 +155,8 @@ pub(crate) struct Function<'a> {
     /// The functions of the module that it calls, one for each call whose target is known, in the
     /// order of its code.
     pub(crate) callees: Box<[FuncIndex]>,
+    /// Whether it has a `try` of the first form of exceptions.
+    pub(crate) has_legacy_try: bool,
     /// Which of its branches are likely.
     pub(crate) branch_hints: BranchHints,
 }
@@ -436,6 +444,16 @@ impl<'a> ModuleInfo<'a> {
     /// Whether a function is imported.
     pub(crate) fn is_imported(&self, index: FuncIndex) -> bool {
         index.as_u32() < self.imported.functions
+    }
+
+    /// The types of the values that exceptions of a tag carry.
+    pub(crate) fn tag_params(&self, tag: TagIndex) -> &[ValType] {
+        &self.types[self.tags[tag]].params
+    }
+
+    /// Whether a tag is imported. Two of those may be the same.
+    pub(crate) fn is_imported_tag(&self, tag: TagIndex) -> bool {
+        tag.as_u32() < self.imported.tags
     }
 
     /// The index of the code table for `call_indirect` of `ty` on `table`, if the table is

@@ -20,7 +20,7 @@ const fn proposal(name: &'static str, own: F, needs: F) -> Proposal {
 }
 
 /// Every proposal that can be named, those of 2.0 included.
-const PROPOSALS: [Proposal; 16] = [
+const PROPOSALS: [Proposal; 18] = [
     proposal("mutable-global", F::MUTABLE_GLOBAL, F::empty()),
     proposal("sign-extension", F::SIGN_EXTENSION, F::empty()),
     proposal(
@@ -53,6 +53,8 @@ const PROPOSALS: [Proposal; 16] = [
     proposal("custom-page-sizes", F::CUSTOM_PAGE_SIZES, F::empty()),
     proposal("wide-arithmetic", F::WIDE_ARITHMETIC, F::empty()),
     proposal("threads", F::THREADS, F::empty()),
+    proposal("exceptions", F::EXCEPTIONS, F::REFERENCE_TYPES),
+    proposal("legacy-exceptions", F::LEGACY_EXCEPTIONS, F::empty()),
 ];
 
 /// What a list can begin with.

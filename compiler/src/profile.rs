@@ -190,7 +190,9 @@ impl FunctionProfile {
     fn note(&mut self, walk: &mut Walk<'_>, op: &Operator<'_>, offset: u64) {
         let passed = walk.now;
         match op {
-            Operator::Block { .. } => walk.push(false, 0),
+            Operator::Block { .. } | Operator::TryTable { .. } | Operator::Try { .. } => {
+                walk.push(false, 0);
+            }
             Operator::Loop { .. } => {
                 walk.now = walk.count();
                 walk.push(true, 0);
@@ -202,7 +204,12 @@ impl FunctionProfile {
                 walk.push(false, passed.saturating_sub(taken));
             }
             Operator::Else => walk.enter_else(),
-            Operator::End => walk.leave(),
+            // What is caught is not counted.
+            Operator::Catch { .. } | Operator::CatchAll => {
+                walk.branch(0, passed);
+                walk.now = 0;
+            }
+            Operator::End | Operator::Delegate { .. } => walk.leave(),
             Operator::Br { relative_depth } => {
                 walk.branch(*relative_depth, passed);
                 walk.now = 0;
@@ -231,7 +238,11 @@ impl FunctionProfile {
                 self.calls.push((offset, passed));
                 walk.now = 0;
             }
-            Operator::Return | Operator::Unreachable => walk.now = 0,
+            Operator::Return
+            | Operator::Unreachable
+            | Operator::Throw { .. }
+            | Operator::ThrowRef
+            | Operator::Rethrow { .. } => walk.now = 0,
             _ => {}
         }
     }

@@ -22,6 +22,7 @@ use precast_abi::trap::TrapCode;
 
 use crate::arch;
 use crate::error::Error;
+use crate::exception::Exception;
 use crate::host::record::HostRecord;
 use crate::instantiate::reserve_first;
 use crate::interrupt::Event;
@@ -72,6 +73,11 @@ pub(crate) struct Exit(AtomicU64);
 pub(crate) struct Reason(u8);
 
 impl Reason {
+    /// The bit, for assembly.
+    pub(crate) const fn bit(self) -> u8 {
+        self.0
+    }
+
     /// Stopped from outside, for good.
     pub(crate) const KILLED: Reason = Reason(1);
     /// A host function failed: see [`Activation::fail`].
@@ -80,6 +86,8 @@ impl Reason {
     pub(crate) const STOPPED: Reason = Reason(1 << 2);
     /// The time slice is used up; never while there are nested entries.
     pub(crate) const SLICE: Reason = Reason(1 << 3);
+    /// A host function throws: see [`Activation::throw`].
+    pub(crate) const THROWN: Reason = Reason(1 << 4);
 }
 
 /// Which user of an activation record is meant.
@@ -176,6 +184,8 @@ pub(crate) enum Pending {
     Trap(TrapCode),
     /// It will answer later.
     Suspend(Waiting),
+    /// It throws. Only between [`Activation::throw`] and [`Activation::take_thrown`].
+    Thrown(Exception),
 }
 
 /// A host function that will answer later.
@@ -347,6 +357,28 @@ impl Activation {
         // SAFETY: host code of this store's thread calls this; no one else looks at the field.
         unsafe { *self.pending.get() = Some(pending) };
         self.exit.set(Reason::PENDING);
+    }
+
+    /// Makes the crossing of the host function that calls this throw in the guest.
+    #[cold]
+    pub(crate) fn throw(&self, exception: Exception) {
+        // SAFETY: as in `fail`.
+        unsafe { *self.pending.get() = Some(Pending::Thrown(exception)) };
+        self.exit.set(Reason::THROWN);
+    }
+
+    /// Takes what [`Activation::throw`] left.
+    pub(crate) fn take_thrown(&self) -> Option<Exception> {
+        if !self.exit.has(Reason::THROWN) {
+            return None;
+        }
+        self.exit.clear(Reason::THROWN);
+        // SAFETY: as in `fail`.
+        let pending = unsafe { &mut *self.pending.get() };
+        match pending.take_if(|pending| matches!(pending, Pending::Thrown(_)))? {
+            Pending::Thrown(exception) => Some(exception),
+            _ => None,
+        }
     }
 
     /// As a kill from outside: nothing can be called any more.

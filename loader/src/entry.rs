@@ -448,10 +448,14 @@ fn landed(activation: &Activation, status: u64) -> Error {
         return trap(activation, code.unwrap_or(TrapCode::Unreachable), landing).into();
     }
     let code = match activation.take_pending() {
+        Some(Pending::Error(Error::Exception(mut exception))) => {
+            exception.set_backtrace(|| backtrace::of_landing(activation, landing));
+            return exception.into();
+        }
         Some(Pending::Error(error)) => return error,
         Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
         Some(Pending::Trap(code)) => code,
-        Some(Pending::Suspend(_)) | None => TrapCode::Interrupted,
+        Some(Pending::Suspend(_) | Pending::Thrown(_)) | None => TrapCode::Interrupted,
     };
     trap(activation, code, landing).into()
 }

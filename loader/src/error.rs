@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::exception::Exception;
 use crate::object::{Damage, OpenError};
 use crate::suspend::Suspend;
 use crate::trap::Trap;
@@ -14,6 +15,9 @@ use crate::types::{ExternType, FuncType};
 pub enum Error {
     /// The guest trapped. Not an error of the host.
     Trap(Trap),
+    /// The guest threw an exception and did not catch it; or, as the error of a function of the
+    /// host, one that the guest that has called it may catch. Not an error of the host.
+    Exception(Exception),
     /// A function of the host failed: what it returned, unchanged.
     Host(Box<dyn StdError + Send + Sync>),
     /// Imports do not fit what the module asks for.
@@ -54,6 +58,14 @@ impl Error {
         }
     }
 
+    /// The exception, where it is one.
+    pub fn exception(&self) -> Option<&Exception> {
+        match self {
+            Error::Exception(exception) => Some(exception),
+            _ => None,
+        }
+    }
+
     /// The error of type `E` that a function of the host returned, if that is what it is.
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         match self {
@@ -79,6 +91,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Trap(trap) => trap.fmt(f),
+            Error::Exception(exception) => exception.fmt(f),
             Error::Host(error) => error.fmt(f),
             Error::Link(error) => error.fmt(f),
             Error::Limit(error) => error.fmt(f),
@@ -115,6 +128,12 @@ impl StdError for Error {
 impl From<Trap> for Error {
     fn from(trap: Trap) -> Error {
         Error::Trap(trap)
+    }
+}
+
+impl From<Exception> for Error {
+    fn from(exception: Exception) -> Error {
+        Error::Exception(exception)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Anything that can be imported or exported.
 
-use crate::error::Error;
+use crate::error::{Error, UseError};
+use crate::exception::Tag;
 use crate::func::Func;
 use crate::global::Global;
 use crate::memory::Memory;
@@ -19,6 +20,8 @@ pub enum Extern {
     Memory(Memory),
     /// A global.
     Global(Global),
+    /// A tag.
+    Tag(Tag),
 }
 
 impl Extern {
@@ -37,12 +40,16 @@ impl Extern {
             Extern::Table(table) => table.store,
             Extern::Memory(memory) => memory.store,
             Extern::Global(global) => global.store,
+            Extern::Tag(tag) => tag.store,
         })?;
         Ok(match self {
             Extern::Func(func) => ExternType::Func(func.type_id().func_type()),
             Extern::Table(table) => ExternType::Table(core.tables[table.index as usize].ty()),
             Extern::Memory(memory) => ExternType::Memory(core.memories[memory.index as usize].ty()),
             Extern::Global(global) => ExternType::Global(global.ty),
+            Extern::Tag(tag) => {
+                ExternType::Tag(core.tag_type(tag.id).ok_or(UseError::OutOfBounds)?)
+            }
         })
     }
 
@@ -73,6 +80,15 @@ impl Extern {
         }
     }
 
+    /// The tag, if it is one.
+    pub fn tag(self) -> Option<Tag> {
+        if let Extern::Tag(tag) = self {
+            Some(tag)
+        } else {
+            None
+        }
+    }
+
     /// The global, if it is one.
     pub fn global(self) -> Option<Global> {
         if let Extern::Global(global) = self {
@@ -80,6 +96,12 @@ impl Extern {
         } else {
             None
         }
+    }
+}
+
+impl From<Tag> for Extern {
+    fn from(tag: Tag) -> Extern {
+        Extern::Tag(tag)
     }
 }
 

@@ -7,6 +7,7 @@ use precast_abi::NONE;
 use precast_abi::object::ExternKind;
 
 use crate::error::{Error, UseError};
+use crate::exception::Tag;
 use crate::externs::Extern;
 use crate::func::TypedFunc;
 use crate::global::Global;
@@ -123,6 +124,11 @@ impl Instance {
         self.export(store, name)?.table()
     }
 
+    /// The tag it exports under `name`.
+    pub fn tag(&self, store: impl AsStore, name: &str) -> Option<Tag> {
+        self.export(store, name)?.tag()
+    }
+
     /// The global it exports under `name`.
     pub fn global(&self, store: impl AsStore, name: &str) -> Option<Global> {
         self.export(store, name)?.global()
@@ -154,6 +160,12 @@ impl InstanceData {
                 })
             }
             ExternKind::Global => Extern::Global(self.global(core, index)?),
+            ExternKind::Tag => {
+                let number = self.number();
+                let id = self.tag_id(number, index);
+                core.tag_type(id).ok_or_else(damaged)?;
+                Extern::Tag(Tag { store, id })
+            }
         })
     }
 

@@ -20,6 +20,7 @@ use crate::activation::Region;
 use crate::arch;
 use crate::entry::{Entry, invoke};
 use crate::error::{Error, LimitError, SystemError};
+use crate::exception::TagId;
 use crate::func::Func;
 use crate::global::Global;
 use crate::host::record::{HostBox, HostDef};
@@ -52,6 +53,8 @@ pub(crate) struct InstanceData {
     pub(crate) tables: Box<[u32]>,
     /// Imported functions.
     pub(crate) functions: Box<[Func]>,
+    /// Imported tags.
+    tags: Box<[TagId]>,
     /// Host functions made for its imports.
     _hosts: Fixed<HostBox>,
     /// Records of functions that generated code has no record for, made when the host asks. Boxed:
@@ -75,6 +78,7 @@ pub(crate) enum Resolved {
     Memory(u32),
     Shared(SharedMemory),
     Global(Global),
+    Tag(TagId),
 }
 
 /// Imports by kind, each in the order of its index space.
@@ -84,6 +88,7 @@ struct Imports {
     tables: Vec<u32>,
     memories: Vec<u32>,
     globals: Vec<Global>,
+    tags: Vec<TagId>,
     hosts: Fixed<HostBox>,
 }
 
@@ -181,6 +186,7 @@ pub(crate) fn build(
         memories: memories.into(),
         tables: tables.into(),
         functions: imports.functions.into(),
+        tags: imports.tags.into(),
         _hosts: imports.hosts,
         extra: OnceLock::new(),
     });
@@ -363,6 +369,7 @@ fn sort_imports(
             Resolved::Memory(memory) => imports.memories.push(memory),
             Resolved::Shared(memory) => imports.memories.push(core.adopt_memory(memory)),
             Resolved::Global(global) => imports.globals.push(global),
+            Resolved::Tag(tag) => imports.tags.push(tag),
         }
         // Spaces are in the order of imports: anything else is damage.
         let record = metadata.import(index as u32)?;
@@ -371,6 +378,7 @@ fn sort_imports(
             Some(ExternKind::Table) => imports.tables.len(),
             Some(ExternKind::Memory) => imports.memories.len(),
             Some(ExternKind::Global) => imports.globals.len(),
+            Some(ExternKind::Tag) => imports.tags.len(),
             None => 0,
         };
         if count != record.index as usize + 1 {
@@ -381,7 +389,8 @@ fn sort_imports(
     let complete = imports.functions.len() == header.imported_functions as usize
         && imports.tables.len() == header.imported_tables as usize
         && imports.memories.len() == header.imported_memories as usize
-        && imports.globals.len() == header.imported_globals as usize;
+        && imports.globals.len() == header.imported_globals as usize
+        && imports.tags.len() == header.imported_tags as usize;
     if complete {
         Ok(())
     } else {
@@ -673,6 +682,22 @@ impl InstanceData {
     pub(crate) fn imported_global(&self, cell: u32) -> usize {
         // SAFETY: the metadata accessor has checked that there is room for an address.
         unsafe { self.slot.read::<u64>(cell) as usize }
+    }
+
+    /// Its number in the store.
+    pub(crate) fn number(&self) -> u32 {
+        // SAFETY: the header is part of the slot, and was written when the instance was made.
+        unsafe { crate::slot::header(self.slot.region.base) }.loader[0] as u32
+    }
+
+    /// The identity of tag `index` of the instance, whose number is `number`.
+    #[inline]
+    pub(crate) fn tag_id(&self, number: u32, index: u32) -> TagId {
+        let imported = self.tags.get(index as usize);
+        imported.copied().unwrap_or(TagId {
+            instance: number,
+            index,
+        })
     }
 
     /// Function `index` of the instance.

@@ -102,6 +102,8 @@ pub(crate) fn val_type(ty: AbiValType, ids: &[TypeId]) -> Option<ValType> {
                 AbiHeap::Extern => HeapType::Extern,
                 AbiHeap::NoFunc => HeapType::NoFunc,
                 AbiHeap::NoExtern => HeapType::NoExtern,
+                AbiHeap::Exn => HeapType::Exn,
+                AbiHeap::NoExn => HeapType::NoExn,
                 AbiHeap::Concrete(index) => HeapType::Concrete(*ids.get(index as usize)?),
             };
             ValType::Ref(RefType {

@@ -35,6 +35,7 @@ mod caller;
 mod calls;
 mod entry;
 mod error;
+mod exception;
 mod externs;
 mod fuel;
 mod func;
@@ -68,6 +69,7 @@ mod suspend;
 mod sys;
 mod table;
 mod thread;
+mod throw;
 mod trap;
 mod types;
 mod value;
@@ -80,6 +82,7 @@ pub use caller::Caller;
 pub use error::{
     AddressSpaceError, Error, LimitError, LinkError, PoolError, SystemError, UnfitImport, UseError,
 };
+pub use exception::{Exception, ExnRef, Tag};
 pub use externs::Extern;
 pub use func::{Func, TypedFunc};
 pub use global::Global;

@@ -230,6 +230,7 @@ fn resolve(definition: Definition) -> Resolved {
         Definition::Extern(Extern::Table(table)) => Resolved::Table(table.index),
         Definition::Extern(Extern::Memory(memory)) => Resolved::Memory(memory.index),
         Definition::Extern(Extern::Global(global)) => Resolved::Global(global),
+        Definition::Extern(Extern::Tag(tag)) => Resolved::Tag(tag.id),
     }
 }
 
@@ -241,6 +242,7 @@ fn fits(found: &ExternType, expected: &ExternType) -> bool {
         (ExternType::Table(found), ExternType::Table(expected)) => table_fits(found, expected),
         (ExternType::Memory(found), ExternType::Memory(expected)) => memory_fits(found, expected),
         (ExternType::Global(found), ExternType::Global(expected)) => global_fits(found, expected),
+        (ExternType::Tag(found), ExternType::Tag(expected)) => found == expected,
         _ => false,
     }
 }

@@ -19,7 +19,8 @@ use crate::registry::Registration;
 use crate::signature::Trust;
 use crate::sys::{Access, Reservation};
 use crate::types::{
-    ExportType, ExternType, GlobalType, ImportType, MemoryType, RefType, TableType, TypeId, ValType,
+    ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, RefType, TableType,
+    TypeId, ValType,
 };
 
 /// An object that was opened. Cheap to clone; unmapped when the last clone, the last store that
@@ -35,6 +36,8 @@ pub(crate) struct ModuleInner {
     registration: OnceLock<Registration>,
     /// Process-wide identities of the module's types.
     type_ids: OnceLock<Box<[TypeId]>>,
+    /// Types of the module's tags.
+    tag_types: OnceLock<Box<[FuncType]>>,
     /// Functions that can be referred to.
     func_refs: OnceLock<Box<[FuncRefSite]>>,
     image: OnceLock<Option<Reservation>>,
@@ -160,6 +163,7 @@ impl Module {
         let inner = Arc::new(ModuleInner {
             registration: OnceLock::new(),
             type_ids: OnceLock::new(),
+            tag_types: OnceLock::new(),
             func_refs: OnceLock::new(),
             image: OnceLock::new(),
             object,
@@ -301,8 +305,27 @@ impl Module {
             Some(ExternKind::Global) => {
                 ExternType::Global(global_type(&metadata.global(index)?, ids)?)
             }
+            Some(ExternKind::Tag) => {
+                let ty = self.tag_types()?.get(index as usize);
+                ExternType::Tag(*ty.ok_or(Damage::at(Part::Tag, index, Fault::BadIndex))?)
+            }
             None => return Err(Damage::at(Part::Import, index, Fault::BadValue).into()),
         })
+    }
+
+    /// Types of the module's tags, looked up at the first need.
+    pub(crate) fn tag_types(&self) -> Result<&[FuncType], OpenError> {
+        if let Some(types) = self.inner.tag_types.get() {
+            return Ok(types);
+        }
+        let (metadata, ids) = (self.metadata(), self.type_ids()?);
+        let tags = 0..metadata.header().tags.len;
+        let types = tags.map(|index| {
+            let tag = metadata.tag(index)?;
+            Ok(ids[tag.type_index as usize].func_type())
+        });
+        let types = types.collect::<Result<Box<[_]>, OpenError>>()?;
+        Ok(self.inner.tag_types.get_or_init(|| types))
     }
 }
 

@@ -9,6 +9,7 @@
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
 
+use crate::exception::{ExnRef, Tag, TagId};
 use crate::func::Func;
 use crate::global::Global;
 use crate::instance::Instance;
@@ -42,6 +43,49 @@ macro_rules! indices {
 }
 
 indices!(Instance, Memory, Table, ExternRef);
+
+impl Tag {
+    /// The handle as numbers that [`Tag::from_raw`] takes. The first is never 0.
+    pub fn to_raw(self) -> [u64; 2] {
+        let TagId { instance, index } = self.id;
+        [
+            self.store.get(),
+            u64::from(instance) << 32 | u64::from(index),
+        ]
+    }
+
+    /// The handle whose numbers these are; `None` where they can be of none.
+    ///
+    /// # Safety
+    ///
+    /// They must come from [`Tag::to_raw`], in this process.
+    pub unsafe fn from_raw([store, id]: [u64; 2]) -> Option<Tag> {
+        Some(Tag {
+            store: NonZeroU64::new(store)?,
+            id: TagId {
+                instance: (id >> 32) as u32,
+                index: id as u32,
+            },
+        })
+    }
+}
+
+impl ExnRef {
+    /// The handle as numbers that [`ExnRef::from_raw`] takes. Neither is 0.
+    pub fn to_raw(self) -> [u64; 2] {
+        [self.store.get(), self.bits]
+    }
+
+    /// The handle whose numbers these are; `None` where they can be of none.
+    ///
+    /// # Safety
+    ///
+    /// They must come from [`ExnRef::to_raw`], in this process.
+    pub unsafe fn from_raw([store, bits]: [u64; 2]) -> Option<ExnRef> {
+        let store = NonZeroU64::new(store)?;
+        Some(ExnRef { store, bits })
+    }
+}
 
 impl Func {
     /// The handle as numbers that [`Func::from_raw`] takes. Neither is 0.
@@ -96,6 +140,8 @@ fn type_to_raw(ty: GlobalType) -> u64 {
                 HeapType::NoFunc => 2,
                 HeapType::NoExtern => 3,
                 HeapType::Concrete(id) => 4 | u64::from(id.0) << 16,
+                HeapType::Exn => 5,
+                HeapType::NoExn => 6,
             };
             5 | u64::from(r.nullable) << 9 | heap << 16
         }
@@ -118,6 +164,8 @@ fn type_from_raw(bits: u64) -> Option<GlobalType> {
                 2 => HeapType::NoFunc,
                 3 => HeapType::NoExtern,
                 4 => HeapType::Concrete(TypeId((bits >> 32) as u32)),
+                5 => HeapType::Exn,
+                6 => HeapType::NoExn,
                 _ => return None,
             },
         }),
@@ -164,6 +212,8 @@ mod tests {
             HeapType::Extern,
             HeapType::NoFunc,
             HeapType::NoExtern,
+            HeapType::Exn,
+            HeapType::NoExn,
             HeapType::Concrete(id),
         ];
         let refs = heaps.into_iter().flat_map(|heap| {

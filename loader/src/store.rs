@@ -22,6 +22,7 @@ use precast_abi::instance::FuncRef;
 
 use crate::activation::Activation;
 use crate::error::{LimitError, UseError};
+use crate::exception::Exceptions;
 use crate::func::Func;
 use crate::host::record::HostBox;
 use crate::instantiate::InstanceData;
@@ -29,7 +30,7 @@ use crate::interrupt::InterruptHandle;
 use crate::memory::MemoryEntity;
 use crate::module::Module;
 use crate::table::TableEntity;
-use crate::types::TypeId;
+use crate::types::{FuncType, TypeId};
 use crate::value::{Cell, ExternRef};
 
 /// What the instances of a store may use, all together.
@@ -103,6 +104,9 @@ pub(crate) struct Rare {
     /// Functions of the host's own that belong to no instance.
     pub(crate) host_funcs: Fixed<HostBox>,
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
+    /// Types of the tags of the host's own.
+    pub(crate) tags: Vec<FuncType>,
+    pub(crate) exceptions: Exceptions,
     /// Modules that are needed beside those of the instances.
     pub(crate) kept: Vec<Module>,
     /// Host functions whose types no module of the store has had a stub for yet.
@@ -272,6 +276,13 @@ impl StoreCore {
     /// What few stores have: this one does.
     pub(crate) fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    /// What globals of the host's own hold.
+    pub(crate) fn host_globals(&self) -> impl Iterator<Item = u64> {
+        let globals = self.rare.iter().flat_map(|rare| &rare.globals);
+        // SAFETY: whoever has the store calls this, while no guest runs.
+        globals.map(|global| unsafe { (*global.get()).0[0] })
     }
 
     pub(crate) fn new_extern(&mut self, value: Box<dyn Any + Send + Sync>) -> ExternRef {

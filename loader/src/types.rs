@@ -50,6 +50,8 @@ impl ValType {
                     HeapType::Extern => AbiHeap::Extern,
                     HeapType::NoFunc => AbiHeap::NoFunc,
                     HeapType::NoExtern => AbiHeap::NoExtern,
+                    HeapType::Exn => AbiHeap::Exn,
+                    HeapType::NoExn => AbiHeap::NoExn,
                 };
                 Abi::reference(r.nullable, heap)
             }
@@ -77,6 +79,11 @@ impl RefType {
         nullable: true,
         heap: HeapType::Extern,
     };
+    /// `exnref`.
+    pub const EXNREF: RefType = RefType {
+        nullable: true,
+        heap: HeapType::Exn,
+    };
 
     /// Whether every reference of this type is one of `other` too.
     pub fn matches(self, other: RefType) -> bool {
@@ -85,7 +92,20 @@ impl RefType {
 
     /// Whether it refers to functions.
     pub fn is_func(self) -> bool {
-        !matches!(self.heap, HeapType::Extern | HeapType::NoExtern)
+        matches!(
+            self.heap,
+            HeapType::Func | HeapType::NoFunc | HeapType::Concrete(_)
+        )
+    }
+
+    /// Whether it refers to something of the host's.
+    pub fn is_extern(self) -> bool {
+        matches!(self.heap, HeapType::Extern | HeapType::NoExtern)
+    }
+
+    /// Whether it refers to exceptions.
+    pub fn is_exn(self) -> bool {
+        matches!(self.heap, HeapType::Exn | HeapType::NoExn)
     }
 }
 
@@ -100,6 +120,10 @@ pub enum HeapType {
     NoFunc,
     /// Nothing of the host's: only null.
     NoExtern,
+    /// An exception.
+    Exn,
+    /// No exception: only null.
+    NoExn,
     /// A function of this type.
     Concrete(TypeId),
 }
@@ -110,6 +134,7 @@ impl HeapType {
             (HeapType::NoFunc, HeapType::Func | HeapType::Concrete(_)) => true,
             (HeapType::Concrete(_), HeapType::Func) => true,
             (HeapType::NoExtern, HeapType::Extern) => true,
+            (HeapType::NoExn, HeapType::Exn) => true,
             _ => self == other,
         }
     }
@@ -286,6 +311,8 @@ pub enum ExternType {
     Memory(MemoryType),
     /// A global.
     Global(GlobalType),
+    /// A tag. Exceptions of it carry values of the parameters' types.
+    Tag(FuncType),
 }
 
 /// An import that a module asks for.
@@ -329,10 +356,14 @@ impl fmt::Display for RefType {
             (true, HeapType::Extern) => f.write_str("externref"),
             (true, HeapType::NoFunc) => f.write_str("nullfuncref"),
             (true, HeapType::NoExtern) => f.write_str("nullexternref"),
+            (true, HeapType::Exn) => f.write_str("exnref"),
+            (true, HeapType::NoExn) => f.write_str("nullexnref"),
             (_, HeapType::Func) => write!(f, "(ref {null}func)"),
             (_, HeapType::Extern) => write!(f, "(ref {null}extern)"),
             (_, HeapType::NoFunc) => write!(f, "(ref {null}nofunc)"),
             (_, HeapType::NoExtern) => write!(f, "(ref {null}noextern)"),
+            (_, HeapType::Exn) => write!(f, "(ref {null}exn)"),
+            (_, HeapType::NoExn) => write!(f, "(ref {null}noexn)"),
             // Spelling the type out could go on for ever: a type may refer to itself.
             (_, HeapType::Concrete(id)) => write!(f, "(ref {null}type#{})", id.0),
         }
@@ -402,6 +433,7 @@ impl fmt::Display for ExternType {
             ExternType::Table(ty) => ty.fmt(f),
             ExternType::Memory(ty) => ty.fmt(f),
             ExternType::Global(ty) => ty.fmt(f),
+            ExternType::Tag(ty) => write!(f, "tag {ty}"),
         }
     }
 }

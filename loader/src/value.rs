@@ -4,6 +4,7 @@ use std::any::Any;
 use std::num::NonZeroU64;
 
 use crate::error::{Error, UseError};
+use crate::exception::ExnRef;
 use crate::func::Func;
 use crate::store::{AsStore, AsStoreMut, StoreCore};
 use crate::types::{HeapType, RefType, ValType};
@@ -25,6 +26,8 @@ pub enum Val {
     FuncRef(Option<Func>),
     /// Something of the host's or null.
     ExternRef(Option<ExternRef>),
+    /// An exception or null.
+    ExnRef(Option<ExnRef>),
 }
 
 /// One cell of an argument array, see [`precast_abi::VALUE_SIZE`].
@@ -57,6 +60,7 @@ impl Val {
                 nullable: false, ..
             }) => return None,
             ValType::Ref(r) if r.is_func() => Val::FuncRef(None),
+            ValType::Ref(r) if r.is_exn() => Val::ExnRef(None),
             ValType::Ref(_) => Val::ExternRef(None),
         })
     }
@@ -117,6 +121,8 @@ impl Val {
             Val::FuncRef(Some(_)) => "a function",
             Val::ExternRef(None) => "a null externref",
             Val::ExternRef(Some(_)) => "an externref",
+            Val::ExnRef(None) => "a null exnref",
+            Val::ExnRef(Some(_)) => "an exnref",
         }
     }
 
@@ -135,8 +141,11 @@ impl Val {
             (Val::FuncRef(func), ValType::Ref(r)) if r.is_func() => {
                 Cell([func_ref_bits(func, r, store)?.ok_or_else(wrong)?, 0])
             }
-            (Val::ExternRef(value), ValType::Ref(r)) if !r.is_func() => {
+            (Val::ExternRef(value), ValType::Ref(r)) if r.is_extern() => {
                 Cell([extern_ref_bits(value, r, store)?.ok_or_else(wrong)?, 0])
+            }
+            (Val::ExnRef(value), ValType::Ref(r)) if r.is_exn() => {
+                Cell([exn_ref_bits(value, r, store)?.ok_or_else(wrong)?, 0])
             }
             _ => return Err(wrong().into()),
         })
@@ -152,6 +161,7 @@ impl Val {
             ValType::F64 => Val::F64(bits),
             ValType::V128 => Val::V128(cell.to_u128()),
             ValType::Ref(r) if r.is_func() => Val::FuncRef(store.func_from_bits(bits)),
+            ValType::Ref(r) if r.is_exn() => Val::ExnRef(store.exn_from_bits(bits)),
             ValType::Ref(_) => Val::ExternRef(store.extern_from_bits(bits)),
         }
     }
@@ -185,6 +195,18 @@ fn extern_ref_bits(
     };
     store.check(value.store)?;
     Ok((ty.heap == HeapType::Extern).then(|| value.bits()))
+}
+
+fn exn_ref_bits(
+    value: Option<ExnRef>,
+    ty: RefType,
+    store: &StoreCore,
+) -> Result<Option<u64>, UseError> {
+    let Some(value) = value else {
+        return Ok(ty.nullable.then_some(0));
+    };
+    store.check(value.store)?;
+    Ok((ty.heap == HeapType::Exn).then_some(value.bits))
 }
 
 /// Something of the host's, as a guest can hold it. Lives as long as its store.

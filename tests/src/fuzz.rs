@@ -94,18 +94,29 @@ pub fn differential(seed: u64) -> Result<Option<Coverage>, Box<Failure>> {
 /// Compiles the relaxed SIMD of `seed` without and with optimisation for the same CPU, which must
 /// not change what it does.
 pub fn relaxed(seed: u64) -> Result<(), Box<Failure>> {
+    optimised(seed, generate::relaxed).map(drop)
+}
+
+/// The same for modules with exceptions: how many events there were.
+pub fn throwing(seed: u64) -> Result<usize, Box<Failure>> {
+    optimised(seed, generate::throwing)
+}
+
+fn optimised(seed: u64, generate: fn(&mut Rng) -> Option<Vec<u8>>) -> Result<usize, Box<Failure>> {
     let mut rng = Rng::new(seed);
-    let scene = generate::relaxed(&mut rng).and_then(|wasm| Scene::new(wasm, &mut rng));
+    let scene = generate(&mut rng).and_then(|wasm| Scene::new(wasm, &mut rng));
     let Some(scene) = scene else {
-        return Ok(());
+        return Ok(0);
     };
     let (variant, scenes) = (Variant::choose(&mut rng), [scene]);
     let plain = Variant {
         opt: OptLevel::None,
         ..variant
     };
-    let difference = subject::run(&scenes, plain)
-        .and_then(|expected| trace::compare(&expected, &subject::run(&scenes, variant)?));
+    let difference = subject::run(&scenes, plain).and_then(|expected| {
+        trace::compare(&expected, &subject::run(&scenes, variant)?)?;
+        Ok(expected.events.len())
+    });
     let [scene] = scenes;
     difference.map_err(|message| {
         Box::new(Failure {

@@ -15,6 +15,8 @@ const MODULE: &str = r#"
   (import "env" "limit" (global $limit i64))
   (import "env" "shared" (memory $shared 1))
   (import "env" "others" (table $others 2 funcref))
+  (import "env" "thrown" (tag $thrown (param i32)))
+  (tag $inner (param i64 f32))
   (memory $own 2 8)
   (table $fixed 4 funcref)
   (table $growing (export "growing") 3 10 externref)
@@ -44,6 +46,13 @@ const MODULE: &str = r#"
   (func (export "inlined") (param i32) (result i32)
     (i32.mul (call $middle (local.get 0)) (call $middle (i32.const 8))))
   (func (export "ref") (result funcref) (ref.func $div))
+  (func $throw (param i32) (throw $inner (i64.const 1) (f32.const 2)))
+  (func (export "catch") (param i32) (result i32)
+    (block $h (result i32)
+      (block $e (result exnref)
+        (return (try_table (result i32) (catch $thrown $h) (catch_all_ref $e)
+          (call $log (local.get 0)) (call $throw (local.get 0)) (i32.const 3))))
+      (throw_ref)))
   (@custom "note" "kept")
 )"#;
 
@@ -54,6 +63,7 @@ const ENVIRONMENT: &str = r#"
   (global (export "limit") i64 (i64.const 9))
   (memory (export "shared") 1)
   (table (export "others") 2 funcref)
+  (tag (export "thrown") (param i32))
 )"#;
 
 fn sample() -> Vec<u8> {
@@ -125,6 +135,8 @@ fn every_field_of_the_header_is_checked() {
         offset_of!(ObjectHeader, source_hash)..offset_of!(ObjectHeader, trap_stubs),
         offset_of!(ObjectHeader, module_name)..offset_of!(ObjectHeader, code_tables),
         offset_of!(ObjectHeader, strings)..offset_of!(ObjectHeader, module_name),
+        // Where an empty list is.
+        offset_of!(ObjectHeader, levels)..offset_of!(ObjectHeader, levels) + 4,
     ];
     let object = sample();
     let start = metadata_start(&object);
@@ -299,6 +311,57 @@ fn a_memory_without_checks_never_gets_less_than_code_counts_on() {
             damaged[at..at + 8].copy_from_slice(&new.to_le_bytes());
             let view = ObjectView::parse(&damaged).expect("the header is whole");
             assert!(view.metadata().memory(0).is_err(), "{new:#x} for {old:#x}");
+        }
+    }
+}
+
+/// What a table says of a frame that cannot be is no handler: the exception passes.
+#[test]
+fn tables_of_exceptions_lead_nowhere_but_to_handlers() {
+    let wasm = wat::parse_str(
+        r#"(module (tag $t) (table (export "t") 1 funcref) (elem (i32.const 0) $throw)
+        (func $throw (throw $t))
+        (func (export "run") (result i32)
+            (block $h (try_table (catch $t $h) (call_indirect (i32.const 0)))) (i32.const 1)))"#,
+    )
+    .expect("well-formed");
+    let object = compile(&wasm, &Options::default())
+        .expect("it compiles")
+        .bytes;
+    let run = |object: &[u8]| {
+        // SAFETY: the compiler made the code; that its tables lie is what is looked at.
+        let module = unsafe { Module::from_bytes(object) }.expect("its header is whole");
+        let mut store = Store::new(());
+        let guest = Linker::new()
+            .instantiate(&mut store, &module)
+            .expect("no imports");
+        let run = guest.func::<(), i32>(&store, "run").expect("it is there");
+        run.call(&mut store, ())
+    };
+    assert_eq!(run(&object).expect("it is caught"), 1);
+    let view = ObjectView::parse(&object).expect("it is whole");
+    let header = view.metadata().header();
+    let start = metadata_start(&object);
+    let frame = start + header.exception_frames.offset as usize;
+    let handler = start + header.exception_handlers.offset as usize;
+    let text = header.text.size as u32;
+    let lies: &[(usize, &[u32])] = &[
+        // The size of the frame, and where it holds the base.
+        (frame, &[0, 1 << 20, 0x7fff_fff0, u32::MAX - 15, 24]),
+        (frame + 4, &[4, 1 << 20, u32::MAX - 7]),
+        // The handlers.
+        (frame + 8, &[2, u32::MAX]),
+        (frame + 12, &[0, 3, u32::MAX]),
+        // What they catch, and where they are.
+        (handler, &[2, 3, 1 << 20]),
+        (handler + 4, &[text, text + 1, u32::MAX]),
+    ];
+    for (at, values) in lies {
+        for value in *values {
+            let mut damaged = object.clone();
+            damaged[*at..*at + 4].copy_from_slice(&value.to_le_bytes());
+            let error = run(&damaged).expect_err("nobody catches it");
+            assert!(error.exception().is_some(), "{value:#x}: {error}");
         }
     }
 }

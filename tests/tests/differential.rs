@@ -1,7 +1,7 @@
 //! Generated modules, by us and by an interpreter: the same results, traps, host calls and final
 //! state. Seeds are fixed; `make fuzz` goes on from here.
 
-use precast_tests::fuzz::{Coverage, damaged, damaged_object, differential, relaxed};
+use precast_tests::fuzz::{Coverage, damaged, damaged_object, differential, relaxed, throwing};
 
 /// Stops a run that found nothing because it did nothing.
 const LEAST: Coverage = Coverage {
@@ -44,6 +44,18 @@ fn optimisation_does_not_change_relaxed_simd() {
             panic!("{failure}");
         }
     }
+}
+
+#[test]
+fn optimisation_does_not_change_what_is_thrown_and_caught() {
+    let mut events = 0;
+    for seed in 0..300 {
+        match throwing(seed) {
+            Ok(found) => events += found,
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+    assert!(events > 300, "too little happened: {events}");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use precast_benches::Result;
 use precast_benches::versus::goals::{MEASURES, Table};
-use precast_benches::versus::{Effort, crossings, deadlines, instances, interruption, live};
+use precast_benches::versus::{
+    Effort, crossings, deadlines, exceptions, instances, interruption, live,
+};
 
 type Measure = fn(Effort, &mut Table) -> Result<()>;
 
@@ -27,6 +29,7 @@ const ALL: &[(&[&str], Measure)] = &[
     (&["call_in"], crossings::call_in),
     (&["call_out"], crossings::call_out),
     (&["trap", "trap_oob", "trap_stack"], crossings::traps),
+    (&["throw_1", "throw_10"], exceptions::throws),
     (&["interruptible"], interruption::interruptible),
     (&["deadline", "deadline_p99"], deadlines::late),
 ];

@@ -102,6 +102,16 @@ pub const MEASURES: &[(&str, Goal, &str)] = &[
         "ns: stack overflow, with its backtrace",
     ),
     (
+        "throw_1",
+        Goal::Ratio(0.30),
+        "ns: an exception, caught one frame up",
+    ),
+    (
+        "throw_10",
+        Goal::Ratio(0.30),
+        "ns: an exception, caught ten frames up",
+    ),
+    (
         "interruptible",
         Goal::AtMost(1.005),
         "kernels: time when they can be stopped over time when not",

@@ -6,12 +6,14 @@
 //! | `ours.rs`, `theirs.rs` | the same few operations on either |
 //! | `instances.rs` | instantiate, call, drop; on one thread and on two |
 //! | `crossings.rs` | calls and traps |
+//! | `exceptions.rs` | throwing and catching |
 //! | `interruption.rs` | kernels that can be stopped, beside ones that cannot |
 //! | `deadlines.rs` | how late guests are stopped whose time is over |
 //! | `live.rs` | how many there can be at a time, and what each takes |
 
 pub mod crossings;
 pub mod deadlines;
+pub mod exceptions;
 pub mod goals;
 pub mod instances;
 pub mod interruption;

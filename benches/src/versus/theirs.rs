@@ -270,6 +270,17 @@ impl Guest {
         Self::in_engine(&Engine::new(&config)?, wasm)
     }
 
+    /// The same for modules with exceptions.
+    ///
+    /// # Errors
+    ///
+    /// If the module does not compile.
+    pub fn with_exceptions(wasm: &[u8], stack_size: usize) -> Result<Self> {
+        let mut config = Config::new();
+        config.max_wasm_stack(stack_size).wasm_exceptions(true);
+        Self::in_engine(&Engine::new(&config)?, wasm)
+    }
+
     /// The same in an engine that is there. Its epoch never comes.
     ///
     /// # Errors

@@ -205,6 +205,7 @@ fn extern_type(
         ExternKind::Table => ("table", types::table(&data.table(index)?)),
         ExternKind::Memory => ("memory", types::memory(&data.memory(index)?)),
         ExternKind::Global => ("global", types::global(&data.global(index)?)),
+        ExternKind::Tag => ("tag", types::function(data, data.tag(index)?.type_index)?),
     })
 }
 

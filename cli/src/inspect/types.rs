@@ -36,11 +36,13 @@ fn reference(ty: ValType) -> String {
         Some(HeapType::Extern) => "extern".to_owned(),
         Some(HeapType::NoFunc) => "nofunc".to_owned(),
         Some(HeapType::NoExtern) => "noextern".to_owned(),
+        Some(HeapType::Exn) => "exn".to_owned(),
+        Some(HeapType::NoExn) => "noexn".to_owned(),
         Some(HeapType::Concrete(index)) => index.to_string(),
         None => "unknown".to_owned(),
     };
     match (ty.is_nullable(), ty.heap_type()) {
-        (true, Some(HeapType::Func | HeapType::Extern)) => format!("{heap}ref"),
+        (true, Some(HeapType::Func | HeapType::Extern | HeapType::Exn)) => format!("{heap}ref"),
         (true, _) => format!("(ref null {heap})"),
         (false, _) => format!("(ref {heap})"),
     }

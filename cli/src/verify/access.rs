@@ -136,6 +136,7 @@ fn judge_loaded(thing: Thing, offset: i64, access: Access) -> Result<(), Problem
                 !access.writes && end <= 8 * precast_abi::runtime::RuntimeFn::COUNT as i64
             }
             Thing::Elements => end <= 32,
+            Thing::Exception(size) => !access.writes && end <= size,
             // Only through a comparison.
             Thing::Memory => false,
         };

@@ -142,6 +142,13 @@ impl<'a> Facts<'a> {
         })
     }
 
+    /// Bytes of the values of an exception of a tag; 0 for any.
+    pub(super) fn tag_values(&self, tag: Option<u32>) -> Result<i64, Damage> {
+        let Some(tag) = tag else { return Ok(0) };
+        let ty = self.metadata.ty(self.metadata.tag(tag)?.type_index)?;
+        Ok(i64::from(ty.params) * precast_abi::VALUE_SIZE as i64)
+    }
+
     fn header_cells(&mut self) {
         self.cells.extend([
             (InstanceHeader::RUNTIME, Cell::Address(Thing::Runtime)),

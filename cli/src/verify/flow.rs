@@ -3,15 +3,18 @@
 use super::facts::{Facts, Signature};
 use super::permitted;
 use super::report::{CodeReport, Finding, Problem};
-use super::state::{RSP, State, negate};
+use super::state::{RBP, RSP, State, negate};
 use super::step::Step;
-use super::value::Value;
+use super::value::{Thing, Value};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpKind};
 use precast_abi::object::FunctionRecord;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// After this many visits of the same place, ranges are widened.
 const PATIENCE: u32 = 4;
+
+/// Bytes of an exception before its values.
+const EXCEPTION_RECORD: i64 = size_of::<precast_abi::instance::ExceptionRecord>() as i64;
 
 /// Where control goes after an instruction.
 enum Next {
@@ -175,11 +178,18 @@ impl<'a, 'b> Function<'a, 'b> {
                 self.leave(&before, instruction)?;
                 Ok(Next::End)
             }
-            FlowControl::Call => self.call(state, instruction, report),
+            FlowControl::Call => {
+                let next = self.call(state, instruction, report)?;
+                if matches!(next, Next::On) {
+                    self.catch(&before, state, instruction.next_ip32())?;
+                }
+                Ok(next)
+            }
             FlowControl::IndirectCall => {
                 let callee = self.callee(&before, instruction);
                 self.indirect_callee(&before, callee, report)?;
                 self.after_call(state, instruction.next_ip32(), None);
+                self.catch(&before, state, instruction.next_ip32())?;
                 Ok(Next::On)
             }
             FlowControl::Interrupt | FlowControl::XbeginXabortXend => {
@@ -274,6 +284,40 @@ impl<'a, 'b> Function<'a, 'b> {
         let stack_pointer = state.registers[RSP].add(Value::exact(popped));
         state.after_call();
         state.set(RSP, stack_pointer);
+    }
+
+    /// Where a call is an exception site, control may come to its handlers, too: with the frame as
+    /// it is, and nothing in registers but the exception.
+    fn catch(&mut self, before: &State, after: &State, returns: u32) -> Result<(), Problem> {
+        let metadata = self.facts.metadata;
+        let Some(site) = metadata.exception_site(returns) else {
+            return Ok(());
+        };
+        let frame = metadata.exception_frame(site);
+        let frame = frame.map_err(|_| Problem::BadHandler)?;
+        let (Value::Stack(fp), Some(sp), Some(popped)) = (
+            before.registers[RBP],
+            before.stack_pointer(),
+            after.stack_pointer(),
+        ) else {
+            return Err(Problem::BadHandler);
+        };
+        let mut state = after.clone();
+        state.forget(sp, popped);
+        let base = state.slots.get(&(sp + i64::from(frame.base)));
+        let sound = fp - sp == i64::from(frame.size) && base.is_some_and(|base| base.is_base());
+        require(sound, Problem::BadHandler)?;
+        for index in frame.first..frame.first + frame.count {
+            let handler = metadata.exception_handler(index);
+            let handler = handler.map_err(|_| Problem::BadHandler)?;
+            require(self.holds(handler.text_offset), Problem::BadHandler)?;
+            let values = self.facts.tag_values(handler.tag());
+            let size = values.map_err(|_| Problem::BadHandler)? + EXCEPTION_RECORD;
+            let mut state = state.clone();
+            state.enter_handler((sp, fp), Value::Loaded(Thing::Exception(size), 0));
+            self.arrive(handler.text_offset, state);
+        }
+        Ok(())
     }
 
     fn taken_back(&self, next: u32) -> i64 {

@@ -15,6 +15,8 @@
 //!   return address are restored before every return and tail call.
 //! - Calls and jumps lead to entry points, with the right context; tables of jumps stay within the
 //!   function; indices into code tables are bounded.
+//! - Handlers of exceptions find the frame and the instance base where the object says, and read no
+//!   more of an exception than there is. They are followed as all other code.
 //! - No instruction that is not on a list ([`permitted`]), nor one of a CPU feature that the object
 //!   does not ask for.
 //!

@@ -140,6 +140,8 @@ pub(crate) enum Problem {
     WildCall,
     /// A call with a context that is not the callee's.
     BadContext,
+    /// A call whose handlers of exceptions would not find the frame that they count on.
+    BadHandler,
     /// A return, or a tail call, that does not restore what the caller left.
     NotRestored,
 }
@@ -164,6 +166,7 @@ impl Problem {
             Problem::BadTarget => "a call or jump to what is no entry point",
             Problem::WildCall => "a call or jump to an address that nothing is known of",
             Problem::BadContext => "a call with a context that is not the callee's",
+            Problem::BadHandler => "a handler of exceptions that does not suit its call",
             Problem::NotRestored => "a return that does not restore what the caller left",
         }
     }

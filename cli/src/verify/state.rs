@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 pub(super) const RSP: usize = 4;
 const RBX: usize = 3;
-const RBP: usize = 5;
+pub(super) const RBP: usize = 5;
+const RAX: usize = 0;
 const RSI: usize = 6;
 const RDI: usize = 7;
 
@@ -119,6 +120,16 @@ impl State {
         if let Some(stack_pointer) = self.stack_pointer() {
             self.slots.retain(|slot, _| *slot >= stack_pointer);
         }
+    }
+
+    /// Control comes to a handler of exceptions, with this stack and frame pointer.
+    pub(super) fn enter_handler(&mut self, (sp, fp): (i64, i64), exception: Value) {
+        self.registers = [Value::Unknown; 16];
+        self.origins = [None; 16];
+        self.flags = None;
+        self.registers[RSP] = Value::Stack(sp);
+        self.registers[RBP] = Value::Stack(fp);
+        self.registers[RAX] = exception;
     }
 
     /// Whether the caller finds its registers and return address as it left them.

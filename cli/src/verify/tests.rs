@@ -243,3 +243,71 @@ fn random_changes_are_mostly_found() {
     }
     assert!(found > 400, "{found} of 1500 changes found");
 }
+
+const CATCHING: &str = r#"
+(module
+  (type $f (func (param i32) (result i32)))
+  (import "env" "f" (func $imported (type $f)))
+  (tag $t (param i32 i64))
+  (memory 1)
+  (table (export "t") 2 funcref)
+  (func $many (export "many") (param i64 i64 i64 i64 i64 i64 i64) (result i32)
+    (if (i64.eqz (local.get 0)) (then (throw $t (i32.const 1) (i64.const 2))))
+    (i32.const 1))
+  (func (export "catch") (param i32) (result i32) (local $e exnref)
+    (block $all (result exnref)
+      (block $t (result i32 i64)
+        (return (try_table (result i32) (catch $t $t) (catch_all_ref $all)
+          (i32.add (call $imported (local.get 0))
+            (i32.add
+              (call_indirect (type $f) (local.get 0) (i32.const 0))
+              (call $many (i64.const 0) (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4)
+                (i64.const 5) (i64.const 6)))))))
+      (i32.wrap_i64)
+      (i32.load (i32.add))
+      (return))
+    (local.set $e)
+    (drop (call $imported (i32.const 1)))
+    (throw_ref (local.get $e)))
+)"#;
+
+fn catching(opt: OptLevel) -> Vec<u8> {
+    let options = Options {
+        opt,
+        ..Options::default()
+    };
+    let wasm = wat::parse_str(CATCHING).expect("well-formed");
+    compile(&wasm, &options).expect("it compiles").bytes
+}
+
+#[test]
+fn handlers_of_exceptions_are_followed() {
+    for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
+        let object = catching(opt);
+        let (report, findings) = look(&object);
+        let shown: Vec<String> = findings.iter().map(Finding::to_string).collect();
+        assert!(findings.is_empty(), "{opt:?}: {shown:#?}");
+        // Only a handler accesses memory.
+        assert!(report.memory_accesses == 1, "{opt:?}: {report:?}");
+    }
+}
+
+#[test]
+fn handlers_that_do_not_suit_their_calls_are_found() {
+    let object = catching(OptLevel::Speed);
+    let parsed = ObjectView::parse(&object).expect("it is whole");
+    let header = parsed.metadata().header();
+    let metadata = object.windows(8).position(|bytes| bytes == b"PRECAST\0");
+    let frames = metadata.expect("there is one") + header.exception_frames.offset as usize;
+    assert!(header.exception_frames.len >= 3);
+    let found = |field: usize, change: &dyn Fn(u32) -> u32| {
+        let mut object = object.clone();
+        let field = &mut object[frames + field..][..4];
+        let value = u32::from_le_bytes(field.try_into().expect("four bytes"));
+        field.copy_from_slice(&change(value).to_le_bytes());
+        look(&object).1.first().map(|finding| finding.problem)
+    };
+    assert_eq!(found(0, &|size| size), None);
+    assert_eq!(found(0, &|size| size + 16), Some(Problem::BadHandler));
+    assert_eq!(found(4, &|base| base + 8), Some(Problem::BadHandler));
+}

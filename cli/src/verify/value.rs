@@ -84,6 +84,8 @@ pub(super) enum Thing {
     Global,
     /// The array of runtime functions.
     Runtime,
+    /// The record of an exception, of so many bytes.
+    Exception(i64),
 }
 
 /// What is known of 64 bits.

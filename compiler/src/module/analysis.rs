@@ -55,6 +55,9 @@ pub(super) fn finish(
     fold_data(module, elements_may_trap);
     module.sole_elements = sole_elements(module);
     find_callees(module, &facts);
+    for index in &facts.legacy_tries {
+        module.functions[FuncIndex::from_u32(*index)].has_legacy_try = true;
+    }
     find_referred_functions(module, &facts)
 }
 

@@ -67,6 +67,8 @@ pub(super) struct Facts {
     pub(super) referred_functions: BTreeSet<u32>,
     /// The calls of each function that has any, in the order of its code.
     pub(super) calls: BTreeMap<u32, Vec<Call>>,
+    /// Functions that have a `try` of the first form of exceptions.
+    pub(super) legacy_tries: BTreeSet<u32>,
     /// Data segments that are copied from.
     pub(super) used_data: BTreeSet<u32>,
     /// Element segments that are copied from.
@@ -135,6 +137,7 @@ impl Facts {
         self.grown_tables.append(&mut other.grown_tables);
         self.referred_functions
             .append(&mut other.referred_functions);
+        self.legacy_tries.append(&mut other.legacy_tries);
         self.used_data.append(&mut other.used_data);
         self.used_elements.append(&mut other.used_elements);
         self
@@ -173,6 +176,9 @@ impl Worker {
             let op = operators.read()?;
             validator.op(offset, &op)?;
             self.facts.note(&op);
+            if matches!(op, Operator::Try { .. }) {
+                self.facts.legacy_tries.insert(index);
+            }
             calls.extend(Call::of(&op, &constant));
             constant = match op {
                 Operator::I32Const { value } => Some(value as u32),

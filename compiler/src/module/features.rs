@@ -1,7 +1,9 @@
 //! Which proposals are supported, and the names of those that are not.
 
 use crate::error::CompileError;
+use crate::options::Options;
 use crate::policy::Features;
+use precast_abi::object::Arch;
 use wasmparser::{Operator, Validator, WasmFeatures};
 
 /// What validation allows: WebAssembly 2.0 and the proposals that the compiler translates.
@@ -14,28 +16,34 @@ pub(crate) const SUPPORTED: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::FUNCTION_REFERENCES)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::WIDE_ARITHMETIC)
-    .union(WasmFeatures::THREADS);
+    .union(WasmFeatures::THREADS)
+    .union(EXCEPTIONS);
 
-/// What validation allows, for a CPU with or without vector registers.
-pub(super) fn supported(has_vectors: bool) -> WasmFeatures {
-    match has_vectors {
-        true => SUPPORTED,
-        false => SUPPORTED.difference(VECTORS),
+/// What validation allows, for the CPU that the code is for.
+pub(super) fn supported(options: &Options) -> WasmFeatures {
+    let mut features = SUPPORTED;
+    if !options.has_vectors() {
+        features.remove(VECTORS);
     }
+    if options.target.arch() != Arch::X86_64 {
+        features.remove(EXCEPTIONS);
+    }
+    features
 }
+
+/// Exceptions, in both forms.
+const EXCEPTIONS: WasmFeatures = WasmFeatures::EXCEPTIONS.union(WasmFeatures::LEGACY_EXCEPTIONS);
 
 /// What needs vector registers.
 const VECTORS: WasmFeatures = WasmFeatures::SIMD.union(WasmFeatures::RELAXED_SIMD);
 
 /// The proposals that modules may use and the compiler refuses, by the names their users know.
-const REFUSED: [(WasmFeatures, &str); 12] = [
+const REFUSED: [(WasmFeatures, &str); 11] = [
     // Refused for CPUs without vector registers alone.
     (
         VECTORS,
         "SIMD on a RISC-V CPU without vectors (see --cpu +v)",
     ),
-    (WasmFeatures::EXCEPTIONS, "exception handling"),
-    (WasmFeatures::LEGACY_EXCEPTIONS, "legacy exception handling"),
     (WasmFeatures::GC, "garbage collection"),
     (
         WasmFeatures::SHARED_EVERYTHING_THREADS,
@@ -54,6 +62,8 @@ const REFUSED: [(WasmFeatures, &str); 12] = [
         "multibyte array access",
     ),
     (WasmFeatures::COMPONENT_MODEL, "the component model"),
+    // Refused for other CPUs than x86-64 alone.
+    (EXCEPTIONS, "exception handling on this CPU"),
 ];
 
 /// The name of a proposal that is not supported.
@@ -143,8 +153,6 @@ macro_rules! operator_features {
             }
         }
     };
-    (@name exceptions) => { "exception handling" };
-    (@name legacy_exceptions) => { "legacy exception handling" };
     (@name gc) => { "garbage collection" };
     (@name threads) => { "threads" };
     (@name shared_everything_threads) => { "shared-everything threads" };

@@ -43,7 +43,7 @@ impl<'a> ModuleInfo<'a> {
             return Err(CompileError::TooLarge { what });
         }
         features::refuse_component(wasm)?;
-        let supported = features::supported(options.has_vectors());
+        let supported = features::supported(options);
         let features = supported.intersection(options.features.set());
         let blame = |error| {
             features::exclude(wasm, supported, options.features, &error)
@@ -64,6 +64,7 @@ impl<'a> ModuleInfo<'a> {
             tables: PrimaryMap::new(),
             memories: PrimaryMap::new(),
             globals: PrimaryMap::new(),
+            tags: PrimaryMap::new(),
             exports: Vec::new(),
             elements: PrimaryMap::new(),
             data: PrimaryMap::new(),
@@ -120,6 +121,10 @@ impl<'a> ModuleInfo<'a> {
             Payload::GlobalSection(section) => section
                 .into_iter()
                 .try_for_each(|global| self.add_global(global?)),
+            Payload::TagSection(section) => section.into_iter().try_for_each(|tag| {
+                self.add_tag(tag?);
+                Ok(())
+            }),
             Payload::ExportSection(section) => section
                 .into_iter()
                 .try_for_each(|export| export.map(|export| self.add_export(export))),
@@ -190,8 +195,10 @@ impl<'a> ModuleInfo<'a> {
                 self.imported.globals += 1;
                 Entity::Global(self.push_global(ty, None))
             }
-            // Validation refuses them.
-            TypeRef::Tag(_) => return,
+            TypeRef::Tag(ty) => {
+                self.imported.tags += 1;
+                Entity::Tag(self.add_tag(ty))
+            }
         };
         self.imports.push(Import {
             module: import.module,
@@ -208,6 +215,7 @@ impl<'a> ModuleInfo<'a> {
             export_name: None,
             needs_func_ref: false,
             callees: Box::default(),
+            has_legacy_try: false,
             branch_hints: BranchHints::default(),
         });
     }
@@ -277,6 +285,10 @@ impl<'a> ModuleInfo<'a> {
         })
     }
 
+    fn add_tag(&mut self, tag: wasmparser::TagType) -> TagIndex {
+        self.tags.push(TypeIndex::from_u32(tag.func_type_idx))
+    }
+
     fn add_export(&mut self, export: wasmparser::Export<'a>) {
         let index = export.index;
         let entity = match export.kind {
@@ -300,8 +312,7 @@ impl<'a> ModuleInfo<'a> {
                 self.globals[index].exported = true;
                 Entity::Global(index)
             }
-            // Validation refuses them.
-            ExternalKind::Tag => return,
+            ExternalKind::Tag => Entity::Tag(TagIndex::from_u32(index)),
         };
         self.exports.push(Export {
             name: export.name,

@@ -44,6 +44,8 @@ pub(crate) fn abi_ref_type(ty: RefType) -> abi::ValType {
             AbstractHeapType::Func => abi::HeapType::Func,
             AbstractHeapType::NoFunc => abi::HeapType::NoFunc,
             AbstractHeapType::NoExtern => abi::HeapType::NoExtern,
+            AbstractHeapType::Exn => abi::HeapType::Exn,
+            AbstractHeapType::NoExn => abi::HeapType::NoExn,
             _ => abi::HeapType::Extern,
         },
         // Only a validator makes these, and only of types that were refused before.

@@ -207,6 +207,9 @@ impl<'a> Inliner<'a> {
         let mut candidates = Vec::new();
         for (inst, callee) in calls {
             let callee = by_index[&callee];
+            if callee.size.catches {
+                continue;
+            }
             let Some(block) = function.layout.inst_block(inst) else {
                 continue;
             };
@@ -267,7 +270,7 @@ impl<'a> Inliner<'a> {
         let mut calls = calls(&context.func, |function| function == index.as_u32());
         // Those of other functions that are inlined here stay.
         calls.retain(|(inst, _)| positions.is_own(context.func.srcloc(*inst)));
-        if !cost::is_worth_unrolling(&size, calls.len()) {
+        if size.catches || !cost::is_worth_unrolling(&size, calls.len()) {
             return Ok(());
         }
         let callee = Arc::new(Callee {

@@ -9,13 +9,13 @@ use super::env::Namespace;
 use super::func::FuncTranslator;
 use super::instance::{Region, constant_flags};
 use super::signature::{outward_signature, wasm_signature};
+use crate::error::CompileError;
 use crate::module::{CodeTable, FuncIndex, TableIndex, TypeIndex};
 use crate::passes::{Known, Pass, known_callee};
 use crate::trap::to_cranelift;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, BlockArg, Inst, InstBuilder, InstructionData, MemFlagsData, SigRef, Signature, Value,
-    types,
+    self, BlockArg, InstBuilder, InstructionData, MemFlagsData, SigRef, Signature, Value, types,
 };
 use cranelift_codegen::isa::CallConv;
 use precast_abi::instance::{FuncRef, ImportedFunc};
@@ -33,7 +33,7 @@ pub(super) enum CallKind {
 
 /// What is called.
 #[derive(Clone, Copy)]
-enum Callee {
+pub(super) enum Callee {
     /// A function in the same object.
     Symbol(ir::FuncRef),
     /// The code at this address.
@@ -41,12 +41,16 @@ enum Callee {
 }
 
 impl FuncTranslator<'_> {
-    pub(super) fn translate_call(&mut self, index: u32, kind: CallKind) {
+    pub(super) fn translate_call(
+        &mut self,
+        index: u32,
+        kind: CallKind,
+    ) -> Result<(), CompileError> {
         let index = FuncIndex::from_u32(index);
         let ty = self.env.module.functions[index].ty;
         let (callee, context) = self.emit_callee(index);
         let args = self.pop_args(ty, context);
-        self.emit_call(callee, ty, &args, kind);
+        self.emit_call(callee, ty, &args, kind)
     }
 
     /// A function of the module and the context to call it with.
@@ -74,32 +78,58 @@ impl FuncTranslator<'_> {
         args
     }
 
-    fn emit_call(&mut self, callee: Callee, ty: TypeIndex, args: &[Value], kind: CallKind) {
-        let call = self.emit_call_inst(callee, ty, args, kind);
-        match kind {
-            CallKind::Tail => self.set_unreachable(),
-            CallKind::Normal => {
-                let results = self.builder.inst_results(call);
-                self.stack.extend_from_slice(results);
-            }
-        }
-    }
-
-    fn emit_call_inst(
+    fn emit_call(
         &mut self,
         callee: Callee,
         ty: TypeIndex,
         args: &[Value],
         kind: CallKind,
-    ) -> Inst {
+    ) -> Result<(), CompileError> {
+        match kind {
+            CallKind::Tail => {
+                self.emit_tail_call(callee, ty, args);
+                self.set_unreachable();
+            }
+            CallKind::Normal => {
+                let results = self.emit_normal_call(callee, ty, args)?;
+                self.stack.extend_from_slice(&results);
+            }
+        }
+        Ok(())
+    }
+
+    /// The frame is gone before the call, and with it what it would catch.
+    fn emit_tail_call(&mut self, callee: Callee, ty: TypeIndex, args: &[Value]) {
         let signature = self.signature(ty);
         let ins = self.builder.ins();
-        match (callee, kind) {
-            (Callee::Symbol(function), CallKind::Normal) => ins.call(function, args),
-            (Callee::Symbol(function), CallKind::Tail) => ins.return_call(function, args),
-            (Callee::Code(code), CallKind::Normal) => ins.call_indirect(signature, code, args),
-            (Callee::Code(code), CallKind::Tail) => ins.return_call_indirect(signature, code, args),
+        match callee {
+            Callee::Symbol(function) => ins.return_call(function, args),
+            Callee::Code(code) => ins.return_call_indirect(signature, code, args),
+        };
+    }
+
+    /// The results of a call.
+    fn emit_normal_call(
+        &mut self,
+        callee: Callee,
+        ty: TypeIndex,
+        args: &[Value],
+    ) -> Result<Vec<Value>, CompileError> {
+        let signature = self.signature(ty);
+        let types = &self.env.module.types[ty].results;
+        if self.is_in_try() {
+            return self.emit_try_call(callee, signature, args, types);
         }
+        let ins = self.builder.ins();
+        let call = match callee {
+            Callee::Symbol(function) => ins.call(function, args),
+            Callee::Code(code) => ins.call_indirect(signature, code, args),
+        };
+        let results = self.builder.inst_results(call).to_vec();
+        for (result, ty) in results.iter().zip(types) {
+            self.keep_on_stack(*result, *ty);
+        }
+        Ok(results)
     }
 
     /// The signature of functions of a type.
@@ -114,7 +144,12 @@ impl FuncTranslator<'_> {
         signature
     }
 
-    pub(super) fn translate_call_indirect(&mut self, ty: u32, table: u32, kind: CallKind) {
+    pub(super) fn translate_call_indirect(
+        &mut self,
+        ty: u32,
+        table: u32,
+        kind: CallKind,
+    ) -> Result<(), CompileError> {
         let (ty, table) = (TypeIndex::from_u32(ty), TableIndex::from_u32(table));
         let index = self.pop1();
         if let Some(code_table) = self.env.module.code_table(table, ty) {
@@ -135,7 +170,7 @@ impl FuncTranslator<'_> {
         let entry = self.emit_element_address(table, index, TrapCode::UndefinedElement);
         let flags = self.instance_flags(Region::Elements);
         self.emit_type_check(ty, entry, flags);
-        self.emit_record_call(ty, entry, flags, kind);
+        self.emit_record_call(ty, entry, flags, kind)
     }
 
     /// What is known of the callee of an indirect call.
@@ -276,11 +311,15 @@ impl FuncTranslator<'_> {
         self.continue_at(rest);
     }
 
-    pub(super) fn translate_call_ref(&mut self, ty: u32, kind: CallKind) {
+    pub(super) fn translate_call_ref(
+        &mut self,
+        ty: u32,
+        kind: CallKind,
+    ) -> Result<(), CompileError> {
         let reference = self.pop1();
         self.emit_trap_if_null(reference, TrapCode::NullReference);
         let flags = MemFlagsData::trusted().with_readonly();
-        self.emit_record_call(TypeIndex::from_u32(ty), reference, flags, kind);
+        self.emit_record_call(TypeIndex::from_u32(ty), reference, flags, kind)
     }
 
     /// Calls the function of a `FuncRef` record, with our own base as its context where that is
@@ -291,7 +330,7 @@ impl FuncTranslator<'_> {
         record: Value,
         flags: MemFlagsData,
         kind: CallKind,
-    ) {
+    ) -> Result<(), CompileError> {
         let offset = offset_of!(FuncRef, code) as i32;
         let code = self.builder.ins().load(types::I64, flags, record, offset);
         let offset = offset_of!(FuncRef, context) as i32;
@@ -307,11 +346,13 @@ impl FuncTranslator<'_> {
         for (block, context) in [(own, self.base), (foreign, context)] {
             self.continue_at(block);
             args[0] = context;
-            let call = self.emit_call_inst(Callee::Code(code), ty, &args, kind);
-            if kind == CallKind::Normal {
-                let results = self.builder.inst_results(call).iter();
-                let results: Vec<_> = results.copied().map(BlockArg::from).collect();
-                self.builder.ins().jump(join, &results);
+            match kind {
+                CallKind::Tail => self.emit_tail_call(Callee::Code(code), ty, &args),
+                CallKind::Normal => {
+                    let results = self.emit_normal_call(Callee::Code(code), ty, &args)?;
+                    let results: Vec<_> = results.into_iter().map(BlockArg::from).collect();
+                    self.builder.ins().jump(join, &results);
+                }
             }
         }
         match kind {
@@ -322,5 +363,6 @@ impl FuncTranslator<'_> {
                 self.push_block_params(join);
             }
         }
+        Ok(())
     }
 }

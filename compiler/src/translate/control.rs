@@ -1,6 +1,8 @@
 //! Structured control: blocks, branches, `select`, `return`.
 
+use super::exception::Clause;
 use super::func::FuncTranslator;
+use super::legacy::TryFrame;
 use super::signature::clif_type;
 use crate::error::CompileError;
 use crate::isa;
@@ -15,7 +17,7 @@ use wasmparser::{BlockType, BrTable, ValType};
 
 /// A block, loop, `if` or function that has been entered and not been left.
 pub(crate) struct Frame {
-    kind: FrameKind,
+    pub(super) kind: FrameKind,
     /// Height of the operand stack below its parameters.
     height: usize,
     /// How many results it has.
@@ -26,7 +28,7 @@ pub(crate) struct Frame {
     exit_used: bool,
 }
 
-enum FrameKind {
+pub(super) enum FrameKind {
     /// The function itself: to leave it is to return.
     Function,
     Block,
@@ -40,6 +42,16 @@ enum FrameKind {
         otherwise: Block,
     },
     Else,
+    /// Has these clauses.
+    TryTable(Vec<Clause>),
+    Try(TryFrame),
+}
+
+/// What is left to do where a frame ends, once its handlers are translated.
+pub(super) struct Rest {
+    /// Height of the operand stack.
+    pub(super) height: usize,
+    exit: Option<Block>,
 }
 
 /// Where a branch goes.
@@ -76,7 +88,8 @@ impl FuncTranslator<'_> {
 
     pub(super) fn append_params(&mut self, block: Block, types: &[ValType]) {
         for ty in types {
-            self.builder.append_block_param(block, clif_type(*ty));
+            let param = self.builder.append_block_param(block, clif_type(*ty));
+            self.keep_on_stack(param, *ty);
         }
     }
 
@@ -93,9 +106,14 @@ impl FuncTranslator<'_> {
     }
 
     pub(super) fn translate_block(&mut self, ty: BlockType) {
+        self.push_block_frame(ty, FrameKind::Block);
+    }
+
+    /// Enters a frame that begins where control is.
+    pub(super) fn push_block_frame(&mut self, ty: BlockType, kind: FrameKind) {
         let (params, results) = self.block_type(ty);
         let params = params.len();
-        self.push_frame(FrameKind::Block, params, &results);
+        self.push_frame(kind, params, &results);
     }
 
     pub(super) fn translate_loop(&mut self, ty: BlockType) {
@@ -164,11 +182,41 @@ impl FuncTranslator<'_> {
                 self.builder.seal_block(header);
                 self.control.pop();
             }
+            FrameKind::TryTable(_) => self.end_try_table(),
+            FrameKind::Try(_) => self.end_try(),
             _ => self.end_block(),
         }
     }
 
-    fn end_block(&mut self) {
+    /// What the innermost frame is: a block from now on.
+    pub(super) fn take_kind(&mut self) -> FrameKind {
+        std::mem::replace(&mut self.frame_mut(0).kind, FrameKind::Block)
+    }
+
+    /// Leaves the innermost frame, so that code for what is left to do can be put behind it.
+    pub(super) fn leave_for_landings(&mut self) -> Rest {
+        if self.reachable {
+            self.leave_frame();
+        }
+        let frame = self.control.pop().expect("validated");
+        self.stack.truncate(frame.height);
+        Rest {
+            height: frame.height,
+            exit: frame.exit_used.then_some(frame.exit),
+        }
+    }
+
+    /// Goes on behind such a frame.
+    pub(super) fn resume_after(&mut self, rest: Rest) {
+        self.stack.truncate(rest.height);
+        self.reachable = rest.exit.is_some();
+        if let Some(exit) = rest.exit {
+            self.continue_at(exit);
+            self.push_block_params(exit);
+        }
+    }
+
+    pub(super) fn end_block(&mut self) {
         // Where no branch leads to the end, there is no need for a block: its results are on the
         // stack already.
         if self.reachable && !self.frame_mut(0).exit_used {
@@ -206,8 +254,14 @@ impl FuncTranslator<'_> {
         self.set_unreachable();
     }
 
+    /// Drops what the innermost frame has put on the operand stack.
+    pub(super) fn drop_operands(&mut self) {
+        let height = self.frame_mut(0).height;
+        self.stack.truncate(height);
+    }
+
     /// Goes to the end of the innermost frame with its results.
-    fn leave_frame(&mut self) {
+    pub(super) fn leave_frame(&mut self) {
         let frame = self.frame_mut(0);
         frame.exit_used = true;
         let (exit, results) = (frame.exit, frame.results);

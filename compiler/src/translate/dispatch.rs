@@ -36,12 +36,21 @@ pub(super) fn translate_operator(
         Operator::Select | Operator::TypedSelect { .. } => t.translate_select(),
 
         // Calls.
-        Operator::Call { function_index } => t.translate_call(*function_index, Normal),
-        Operator::CallIndirect { type_index, table_index } => t.translate_call_indirect(*type_index, *table_index, Normal),
-        Operator::CallRef { type_index } => t.translate_call_ref(*type_index, Normal),
-        Operator::ReturnCall { function_index } => t.translate_call(*function_index, Tail),
-        Operator::ReturnCallIndirect { type_index, table_index } => t.translate_call_indirect(*type_index, *table_index, Tail),
-        Operator::ReturnCallRef { type_index } => t.translate_call_ref(*type_index, Tail),
+        Operator::Call { function_index } => t.translate_call(*function_index, Normal)?,
+        Operator::CallIndirect { type_index, table_index } => t.translate_call_indirect(*type_index, *table_index, Normal)?,
+        Operator::CallRef { type_index } => t.translate_call_ref(*type_index, Normal)?,
+        Operator::ReturnCall { function_index } => t.translate_call(*function_index, Tail)?,
+        Operator::ReturnCallIndirect { type_index, table_index } => t.translate_call_indirect(*type_index, *table_index, Tail)?,
+        Operator::ReturnCallRef { type_index } => t.translate_call_ref(*type_index, Tail)?,
+
+        // Exceptions.
+        Operator::TryTable { try_table } => t.translate_try_table(try_table),
+        Operator::Throw { tag_index } => t.translate_throw(*tag_index)?,
+        Operator::ThrowRef => t.translate_throw_ref()?,
+        Operator::Try { blockty } => t.translate_try(*blockty),
+        Operator::Catch { .. } | Operator::CatchAll => t.translate_catch(),
+        Operator::Delegate { .. } => t.translate_delegate(),
+        Operator::Rethrow { relative_depth } => t.translate_rethrow(*relative_depth)?,
 
         // Variables.
         Operator::LocalGet { local_index } => t.translate_local_get(*local_index),
@@ -117,8 +126,17 @@ fn translate_computation(
 /// Follows one operator that cannot be reached: only the nesting of blocks matters.
 pub(super) fn skip_operator(t: &mut FuncTranslator<'_>, op: &Operator<'_>) {
     match op {
-        Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => t.skipped += 1,
-        Operator::End if t.skipped > 0 => t.skipped -= 1,
+        Operator::Block { .. }
+        | Operator::Loop { .. }
+        | Operator::If { .. }
+        | Operator::TryTable { .. } => t.skipped += 1,
+        Operator::Try { .. } => {
+            t.skip_try();
+            t.skipped += 1;
+        }
+        Operator::End | Operator::Delegate { .. } if t.skipped > 0 => t.skipped -= 1,
+        Operator::Delegate { .. } => t.translate_delegate(),
+        Operator::Catch { .. } | Operator::CatchAll if t.skipped == 0 => t.translate_catch(),
         Operator::End => t.translate_end(),
         Operator::Else if t.skipped == 0 => t.translate_else(),
         _ => {}
@@ -143,7 +161,7 @@ mod tests {
     ];
 
     /// Proposals that are supported whole.
-    const SUPPORTED: [&str; 11] = [
+    const SUPPORTED: [&str; 13] = [
         "mvp",
         "sign_extension",
         "saturating_float_to_int",
@@ -155,6 +173,8 @@ mod tests {
         "function_references",
         "wide_arithmetic",
         "threads",
+        "exceptions",
+        "legacy_exceptions",
     ];
 
     macro_rules! names {

@@ -58,6 +58,11 @@ fn cost(op: &Operator<'_>) -> u32 {
         Operator::Nop
         | Operator::Block { .. }
         | Operator::Loop { .. }
+        | Operator::TryTable { .. }
+        | Operator::Try { .. }
+        | Operator::Catch { .. }
+        | Operator::CatchAll
+        | Operator::Delegate { .. }
         | Operator::Else
         | Operator::End => 0,
         _ => 1,
@@ -79,6 +84,12 @@ pub(super) fn ends_run(op: &Operator<'_>) -> bool {
             | Operator::BrOnNonNull { .. }
             | Operator::Return
             | Operator::Unreachable
+            | Operator::Throw { .. }
+            | Operator::ThrowRef
+            | Operator::Catch { .. }
+            | Operator::CatchAll
+            | Operator::Delegate { .. }
+            | Operator::Rethrow { .. }
             | Operator::Call { .. }
             | Operator::CallIndirect { .. }
             | Operator::CallRef { .. }

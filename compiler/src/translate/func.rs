@@ -4,7 +4,9 @@ use super::control::Frame;
 use super::count::Points;
 use super::dispatch;
 use super::env::Env;
+use super::exception::{Exceptions, is_exception};
 use super::fuel::{Runs, ends_run};
+use super::legacy::Tries;
 use super::signature::{clif_type, wasm_signature};
 use super::trap::TrapSites;
 use crate::error::CompileError;
@@ -77,6 +79,8 @@ pub(crate) struct FuncTranslator<'a> {
     pub(super) runs: Runs,
     /// The counters of the current operator.
     pub(super) points: Points,
+    /// Its handlers of exceptions.
+    pub(super) exceptions: Exceptions,
     /// What was counted before.
     pub(super) profile: Option<FunctionProfile>,
 }
@@ -123,10 +127,12 @@ impl<'a> FuncTranslator<'a> {
             cache: Cache::default(),
             runs: Runs::default(),
             points: Points::default(),
+            exceptions: Exceptions::default(),
             profile: None,
         };
         for (ty, value) in ty.params.iter().zip(&params[1..]) {
-            let variable = t.builder.declare_var(clif_type(*ty));
+            let variable = t.declare_local(*ty);
+            t.keep_on_stack(*value, *ty);
             t.builder.def_var(variable, *value);
             t.locals.push(variable);
         }
@@ -140,14 +146,19 @@ impl<'a> FuncTranslator<'a> {
         if dfg.num_values() <= MAX_VALUES && dfg.value_lists.capacity() <= 4 * MAX_VALUES {
             return Ok(());
         }
+        Err(self.too_large(&format!("it has more than {MAX_VALUES} values")))
+    }
+
+    /// The error for a function that would take up too much memory.
+    pub(super) fn too_large(&self, message: &str) -> CompileError {
         let Some(index) = self.index else {
-            return Err(CompileError::init_too_large());
+            return CompileError::init_too_large();
         };
-        Err(CompileError::Function {
+        CompileError::Function {
             index: index.as_u32(),
             name: self.env.module.function_name(index).map(str::to_owned),
-            message: format!("it has more than {MAX_VALUES} values"),
-        })
+            message: message.to_owned(),
+        }
     }
 
     /// Reads locals and operators. The outer error is of reading, the inner one of translating.
@@ -161,6 +172,10 @@ impl<'a> FuncTranslator<'a> {
             self.charge_next_run();
         }
         self.count_entry();
+        let has_try = |index| self.env.module.functions[index].has_legacy_try;
+        if self.index.is_some_and(has_try) {
+            self.exceptions.legacy = Tries::of(body)?;
+        }
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
             self.offset = reader.original_position();
@@ -192,12 +207,20 @@ impl<'a> FuncTranslator<'a> {
             let (count, ty) = group?;
             let zero = self.emit_zero(ty);
             for _ in 0..count {
-                let variable = self.builder.declare_var(clif_type(ty));
+                let variable = self.declare_local(ty);
                 self.builder.def_var(variable, zero);
                 self.locals.push(variable);
             }
         }
         Ok(())
+    }
+
+    fn declare_local(&mut self, ty: ValType) -> Variable {
+        let variable = self.builder.declare_var(clif_type(ty));
+        if is_exception(ty) {
+            self.builder.declare_var_needs_stack_map(variable);
+        }
+        variable
     }
 
     /// The value that a local starts with. (One of a type without such a value is never read

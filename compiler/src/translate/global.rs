@@ -34,7 +34,9 @@ impl FuncTranslator<'_> {
                 let constant = global.is_constant() && !self.initialising;
                 let (cell, offset, flags) = self.emit_global_cell(index);
                 let flags = if constant { constant_flags() } else { flags };
-                self.builder.ins().load(ty, flags, cell, offset)
+                let value = self.builder.ins().load(ty, flags, cell, offset);
+                self.keep_on_stack(value, global.ty);
+                value
             }
         };
         self.push1(value);

@@ -95,7 +95,7 @@ pub(crate) fn translate_init(
     t.emit_element_segments()?;
     t.emit_data_segments()?;
     if let Some(start) = env.module.start {
-        t.translate_call(start.as_u32(), CallKind::Normal);
+        t.translate_call(start.as_u32(), CallKind::Normal)?;
     }
     t.translate_return();
     t.finish();

@@ -10,6 +10,7 @@ use precast_abi::instance::{FuncRef, TableDef};
 use precast_abi::runtime::RuntimeFn;
 use precast_abi::trap::TrapCode;
 use std::mem::offset_of;
+use wasmparser::ValType;
 
 impl FuncTranslator<'_> {
     /// The address of an element of a table that can change. Traps with `code` if there is none.
@@ -64,6 +65,8 @@ impl FuncTranslator<'_> {
         };
         let flags = self.instance_flags(Region::Elements);
         let value = self.builder.ins().load(types::I64, flags, address, offset);
+        let ty = ValType::Ref(self.env.module.tables[table].elem);
+        self.keep_on_stack(value, ty);
         self.push1(value);
     }
 

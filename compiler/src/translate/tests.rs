@@ -4,6 +4,7 @@
 
 use super::testing::{compile, translate, try_translate};
 use crate::error::CompileError;
+use crate::module::ModuleInfo;
 use crate::{Emit, Options, Target};
 use std::collections::HashSet;
 use std::fs;
@@ -149,10 +150,24 @@ fn missing_proposals_are_named() {
     assert_unsupported("(module (type (struct)))", gc);
     assert_unsupported("(module (func (param anyref)))", gc);
     assert_unsupported("(module (func (drop (ref.i31 (i32.const 1)))))", gc);
-    assert_unsupported("(module (tag))", "exception handling");
-    assert_unsupported("(module (func (param exnref)))", "exception handling");
-    assert_unsupported("(module (func (try_table)))", "exception handling");
     assert_unsupported("(component)", "the component model");
+}
+
+/// What nobody has tested there is refused there.
+#[test]
+fn exceptions_are_refused_on_other_cpus() {
+    for text in ["(module (tag))", "(module (func (param exnref)))"] {
+        let wasm = wat::parse_str(text).expect("well-formed");
+        for target in [Target::AARCH64_LINUX, Target::RISCV64_LINUX] {
+            match ModuleInfo::read_for(&Options::for_target(target), &wasm).map(drop) {
+                Err(CompileError::Unsupported { feature, .. }) => {
+                    assert_eq!(feature, "exception handling on this CPU");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(ModuleInfo::read(&wasm).is_ok());
+    }
 }
 
 #[test]
@@ -283,7 +298,7 @@ fn functions_with_too_many_values_are_refused() {
 }
 
 /// The proposals whose operators are translated, as the parser names them.
-const SUPPORTED: [&str; 11] = [
+const SUPPORTED: [&str; 13] = [
     "mvp",
     "sign_extension",
     "saturating_float_to_int",
@@ -295,6 +310,8 @@ const SUPPORTED: [&str; 11] = [
     "function_references",
     "wide_arithmetic",
     "threads",
+    "exceptions",
+    "legacy_exceptions",
 ];
 
 /// Every operator is in a table if its proposal is supported, and in none if it is not.

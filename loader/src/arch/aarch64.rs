@@ -37,11 +37,12 @@ use precast_abi::instance::InstanceHeader;
 
 use super::crossings::{precast_enter_direct, precast_leave};
 use super::{BARRED, LEFT, PREEMPTED, RETURNED, ReturnAddress, Returned, TRAPPED};
-use crate::activation::{Activation, IDLE, Landing};
+use crate::activation::{Activation, IDLE, Landing, Reason};
 use crate::entry::Entry;
 use crate::host::record::HostRecord;
 use crate::runtime;
 use crate::signals;
+use crate::throw;
 use crate::wait;
 
 /// What a guest needs to go on after a host function: the registers that the function has kept for
@@ -385,6 +386,26 @@ global_asm!(
     begin!("precast_rt_atomic_notify"),
     "precast_crossing {atomic_notify}",
 
+    // The same for functions that throw, which are called as guest functions are: they give the
+    // frame to return through, and what the handler finds in x0.
+    ".macro precast_throwing target",
+    ".cfi_startproc",
+    "precast_frame",
+    "mov x0, x2",
+    "mov x1, x3",
+    "mov x2, x4",
+    "precast_to_host -{activation}",
+    "bl \\target",
+    "mov x29, x1",
+    "precast_to_guest",
+    ".cfi_endproc",
+    ".endm",
+
+    begin!("precast_rt_throw"),
+    "precast_throwing {throw}",
+    begin!("precast_rt_throw_ref"),
+    "precast_throwing {throw_ref}",
+
     // The exit word was not 0 when a crossing came back: activation in x9.
     begin!("precast_left"),
     place!("precast_left"),
@@ -393,6 +414,17 @@ global_asm!(
     ".cfi_def_cfa x29, 16",
     ".cfi_offset x29, -16",
     ".cfi_offset x30, -8",
+    "ldrb w10, [x9, #{exit}]",
+    "tst w10, #{thrown}",
+    "b.eq 1f",
+    // A host function has thrown.
+    "str x29, [x9, #{guest_fp}]",
+    "mov x0, x9",
+    "bl {throw_from_host}",
+    "mov x29, x1",
+    "precast_to_guest",
+    ".cfi_def_cfa x29, 16",
+    "1:",
     "str xzr, [x9, #{landing_pc}]",
     "str x29, [x9, #{landing_fp}]",
     // If the guest is to go on later: what the host function has kept for it, and its result.
@@ -463,6 +495,10 @@ global_asm!(
     table_copy = sym runtime::table_copy,
     table_init = sym runtime::table_init,
     elem_drop = sym runtime::elem_drop,
+    throw = sym throw::throw,
+    throw_ref = sym throw::throw_ref,
+    throw_from_host = sym throw::throw_from_host,
+    thrown = const Reason::THROWN.bit(),
     atomic_wait32 = sym wait::atomic_wait32,
     atomic_wait64 = sym wait::atomic_wait64,
     atomic_notify = sym wait::atomic_notify,

@@ -43,6 +43,8 @@ unsafe extern "C" {
     fn precast_rt_atomic_wait32();
     fn precast_rt_atomic_wait64();
     fn precast_rt_atomic_notify();
+    fn precast_rt_throw();
+    fn precast_rt_throw_ref();
 }
 
 /// Entry point of host functions whose types travel in registers.
@@ -78,6 +80,8 @@ static RUNTIME: RuntimeTable = RuntimeTable([
     precast_rt_atomic_wait32,
     precast_rt_atomic_wait64,
     precast_rt_atomic_notify,
+    precast_rt_throw,
+    precast_rt_throw_ref,
 ]);
 
 /// What [`InstanceHeader::runtime`](precast_abi::instance::InstanceHeader::runtime) holds.

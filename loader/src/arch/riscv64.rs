@@ -34,11 +34,12 @@ use precast_abi::instance::InstanceHeader;
 
 use super::crossings::{precast_enter_direct, precast_leave};
 use super::{BARRED, LEFT, PREEMPTED, RETURNED, ReturnAddress, Returned, TRAPPED};
-use crate::activation::{Activation, IDLE, Landing};
+use crate::activation::{Activation, IDLE, Landing, Reason};
 use crate::entry::Entry;
 use crate::host::record::HostRecord;
 use crate::runtime;
 use crate::signals;
+use crate::throw;
 use crate::wait;
 
 /// What a guest needs to go on after a host function: the registers that the function has kept for
@@ -381,6 +382,22 @@ global_asm!(
     begin!("precast_rt_atomic_notify"),
     "precast_crossing {atomic_notify}",
 
+    // The same for functions that throw: they give the frame to return through, and what the
+    // handler finds in a0.
+    ".macro precast_throwing target",
+    ".cfi_startproc",
+    "precast_to_host -{activation}",
+    "call \\target",
+    "mv s0, a1",
+    "precast_to_guest",
+    ".cfi_endproc",
+    ".endm",
+
+    begin!("precast_rt_throw"),
+    "precast_throwing {throw}",
+    begin!("precast_rt_throw_ref"),
+    "precast_throwing {throw_ref}",
+
     // The exit word was not 0 when a crossing came back: activation in t0.
     begin!("precast_left"),
     ".cfi_startproc",
@@ -388,6 +405,17 @@ global_asm!(
     ".cfi_def_cfa s0, 16",
     ".cfi_offset s0, -16",
     ".cfi_offset ra, -8",
+    "lbu t1, {exit}(t0)",
+    "andi t1, t1, {thrown}",
+    "beqz t1, 1f",
+    // A host function has thrown.
+    "sd s0, {guest_fp}(t0)",
+    "mv a0, t0",
+    "call {throw_from_host}",
+    "mv s0, a1",
+    "precast_to_guest",
+    ".cfi_def_cfa s0, 16",
+    "1:",
     "sd zero, {landing_pc}(t0)",
     "sd s0, {landing_fp}(t0)",
     // If the guest is to go on later: what the host function has kept for it, and its result.
@@ -448,6 +476,10 @@ global_asm!(
     table_copy = sym runtime::table_copy,
     table_init = sym runtime::table_init,
     elem_drop = sym runtime::elem_drop,
+    throw = sym throw::throw,
+    throw_ref = sym throw::throw_ref,
+    throw_from_host = sym throw::throw_from_host,
+    thrown = const Reason::THROWN.bit(),
     atomic_wait32 = sym wait::atomic_wait32,
     atomic_wait64 = sym wait::atomic_wait64,
     atomic_notify = sym wait::atomic_notify,

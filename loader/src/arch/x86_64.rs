@@ -33,11 +33,12 @@ use precast_abi::instance::InstanceHeader;
 
 use super::crossings::{precast_enter_direct, precast_leave};
 use super::{BARRED, DIRECT_PARAMS, LEFT, PREEMPTED, RETURNED, ReturnAddress, Returned, TRAPPED};
-use crate::activation::{Activation, IDLE, Landing};
+use crate::activation::{Activation, IDLE, Landing, Reason};
 use crate::entry::Entry;
 use crate::host::record::HostRecord;
 use crate::runtime;
 use crate::signals;
+use crate::throw;
 use crate::value;
 use crate::wait;
 
@@ -323,12 +324,64 @@ global_asm!(
     "precast_crossing precast_rt_atomic_wait64, -{activation}, 0, {atomic_wait64}",
     "precast_crossing precast_rt_atomic_notify, -{activation}, 0, {atomic_notify}",
 
+    // The same for functions that throw: they give the frame to return through, and what the
+    // handler finds in rax.
+    ".macro precast_throwing name, target:vararg",
+    ".hidden \\name",
+    ".globl \\name",
+    ".type \\name, @function",
+    ".p2align 5",
+    "\\name:",
+    ".cfi_startproc",
+    ".cfi_signal_frame",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "mov r11, [rdi - {activation}]",
+    "mov [r11 + {guest_fp}], rbp",
+    "mov rsp, [r11 + {host_sp}]",
+    "push r11",
+    "call \\target",
+    "jmp precast_thrown",
+    ".cfi_endproc",
+    ".size \\name, . - \\name",
+    ".endm",
+
+    "precast_throwing precast_rt_throw, {throw}",
+    "precast_throwing precast_rt_throw_ref, {throw_ref}",
+
+    // A host function has thrown: activation in r11, whose frame is rbp.
+    "8:",
+    ".cfi_startproc",
+    ".cfi_signal_frame",
+    ".cfi_def_cfa rbp, 16",
+    ".cfi_offset rbp, -16",
+    "mov [r11 + {guest_fp}], rbp",
+    "push r11",
+    "mov rdi, r11",
+    "call {throw_from_host}",
+    "precast_thrown:",
+    "pop r11",
+    "mov rbp, rdx",
+    "mov qword ptr [r11 + {guest_fp}], 0",
+    "cmp byte ptr [r11 + {exit}], 0",
+    "jne precast_left",
+    "mov rsp, rbp",
+    "pop rbp",
+    ".cfi_def_cfa rsp, 8",
+    "ret",
+    ".cfi_endproc",
+
     // The exit word was not 0 when a crossing came back: activation in r11.
     "precast_left:",
     ".cfi_startproc",
     ".cfi_signal_frame",
     ".cfi_def_cfa rbp, 16",
     ".cfi_offset rbp, -16",
+    "test byte ptr [r11 + {exit}], {thrown}",
+    "jne 8b",
     "mov qword ptr [r11 + {landing_pc}], 0",
     "mov [r11 + {landing_fp}], rbp",
     // If the guest is to go on later: what the host function has kept for it, and its result.
@@ -404,6 +457,10 @@ global_asm!(
     atomic_wait32 = sym wait::atomic_wait32,
     atomic_wait64 = sym wait::atomic_wait64,
     atomic_notify = sym wait::atomic_notify,
+    throw = sym throw::throw,
+    throw_ref = sym throw::throw_ref,
+    throw_from_host = sym throw::throw_from_host,
+    thrown = const Reason::THROWN.bit(),
     on_fault = sym signals::on_fault,
 );
 

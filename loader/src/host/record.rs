@@ -170,6 +170,10 @@ impl HostRecord {
         let pending = match catch_unwind(AssertUnwindSafe(|| body(store, record))) {
             Ok(Ok(results)) => return Some(results),
             Ok(Err(Error::Suspend(note))) => record.suspend(activation, cells, note),
+            Ok(Err(Error::Exception(exception))) => {
+                activation.throw(exception);
+                return None;
+            }
             Ok(Err(error)) => Pending::Error(error),
             Err(payload) => Pending::Panic(payload),
         };
@@ -209,11 +213,14 @@ impl HostRecord {
         unsafe { (this.as_ref().call_values)(this.as_ptr(), values) };
         // SAFETY: the store lives; the function has returned and holds nothing of it.
         let activation = unsafe { entry::activation(core) };
+        if let Some(exception) = activation.take_thrown() {
+            return Err(exception.into());
+        }
         match activation.take_pending() {
             None => Ok(()),
             Some(Pending::Error(error)) => Err(error),
             Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
-            Some(Pending::Suspend(_)) => Err(UseError::CannotSuspend.into()),
+            Some(Pending::Suspend(_) | Pending::Thrown(_)) => Err(UseError::CannotSuspend.into()),
             Some(Pending::Trap(code)) => {
                 Err(crate::trap::Trap::new(code, Default::default()).into())
             }

@@ -48,7 +48,7 @@ pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, Open
     check_layout(&header)?;
     check_entry_points(&header)?;
     const FLAGS: u32 = ObjectHeader::FUEL | ObjectHeader::LANDING_PADS | ObjectHeader::SHARES_IMAGE;
-    if header.flags & !FLAGS != 0 {
+    if header.flags & !FLAGS != 0 || header.reserved != 0 {
         return Err(Damage::of(Part::Metadata, Fault::NotZero).into());
     }
     Ok(header)
@@ -237,6 +237,18 @@ fn check_lists(header: &ObjectHeader) -> Result<(), Damage> {
             Part::CodeTableRecords,
         ),
         (header.levels, of::<LevelRecord>(), Part::Levels),
+        (header.tags, of::<TagRecord>(), Part::Tags),
+        (header.exception_sites, of::<u32>(), Part::ExceptionSites),
+        (
+            header.exception_frames,
+            of::<ExceptionFrame>(),
+            Part::ExceptionFrames,
+        ),
+        (
+            header.exception_handlers,
+            of::<ExceptionHandler>(),
+            Part::ExceptionHandlers,
+        ),
         // The code tables are arrays of 32-bit offsets, given in bytes.
         (header.code_tables, (1, 4), Part::CodeTables),
     ];
@@ -270,6 +282,7 @@ fn check_counts(header: &ObjectHeader) -> Result<(), Damage> {
         (header.imported_tables, header.tables),
         (header.imported_memories, header.memories),
         (header.imported_globals, header.globals),
+        (header.imported_tags, header.tags),
     ];
     let fits = spaces
         .iter()
@@ -283,7 +296,9 @@ fn check_counts(header: &ObjectHeader) -> Result<(), Damage> {
     let few = header.levels.len <= LevelRecord::MOST;
     require(few, Damage::of(Part::Levels, Fault::BadCount))?;
     let paired = header.trap_offsets.len == header.trap_codes.len;
-    require(paired, Damage::of(Part::TrapCodes, Fault::BadCount))
+    require(paired, Damage::of(Part::TrapCodes, Fault::BadCount))?;
+    let paired = header.exception_sites.len == header.exception_frames.len;
+    require(paired, Damage::of(Part::ExceptionFrames, Fault::BadCount))
 }
 
 fn check_layout(header: &ObjectHeader) -> Result<(), Damage> {

@@ -61,6 +61,16 @@ impl<'a> Metadata<'a> {
         TrapCode::from_u8(code)
     }
 
+    /// The number of the exception site with this return address, as a text offset.
+    pub fn exception_site(&self, return_offset: u32) -> Option<u32> {
+        let sites = self.header().exception_sites;
+        let index = self.search(sites, |index| {
+            self.record(sites, index, Part::ExceptionSite)
+                .map(|site: u32| site.cmp(&return_offset))
+        });
+        index.ok()?.ok()
+    }
+
     /// The defined function whose code holds this text offset.
     pub fn function_at(&self, text_offset: u32) -> Option<(u32, FunctionRecord)> {
         let header = self.header();

@@ -313,6 +313,40 @@ impl<'a> Metadata<'a> {
         Ok(global)
     }
 
+    /// Tag `index`, imported or defined. Its type has no results.
+    pub fn tag(&self, index: u32) -> Result<TagRecord, Damage> {
+        let tag: TagRecord = self.record(self.header.tags, index, Part::Tag)?;
+        let ty = self.ty(tag.type_index)?;
+        let damage = Damage::at(Part::Tag, index, Fault::BadType);
+        require(ty.results == 0, damage)?;
+        Ok(tag)
+    }
+
+    /// The frame of exception site `index`, whose handlers are in their list.
+    pub fn exception_frame(&self, index: u32) -> Result<ExceptionFrame, Damage> {
+        let list = self.header.exception_frames;
+        let frame: ExceptionFrame = self.record(list, index, Part::ExceptionSite)?;
+        let damage = |fault| Damage::at(Part::ExceptionSite, index, fault);
+        let end = u64::from(frame.first) + u64::from(frame.count);
+        let inside = end <= u64::from(self.header.exception_handlers.len);
+        require(inside, damage(Fault::OutOfBounds))?;
+        let sound = frame.base < frame.size && frame.base.is_multiple_of(8);
+        require(sound, damage(Fault::BadValue))?;
+        Ok(frame)
+    }
+
+    /// Exception handler `index`: its code lies in the text, its tag exists.
+    pub fn exception_handler(&self, index: u32) -> Result<ExceptionHandler, Damage> {
+        let list = self.header.exception_handlers;
+        let handler: ExceptionHandler = self.record(list, index, Part::ExceptionHandler)?;
+        let damage = |fault| Damage::at(Part::ExceptionHandler, index, fault);
+        let inside = u64::from(handler.text_offset) < self.header.text.size;
+        require(inside, damage(Fault::OutsideText))?;
+        let known = handler.tag().is_none_or(|tag| tag < self.header.tags.len);
+        require(known, damage(Fault::BadIndex))?;
+        Ok(handler)
+    }
+
     /// Import `index`.
     pub fn import(&self, index: u32) -> Result<ImportRecord, Damage> {
         let import: ImportRecord = self.record(self.header.imports, index, Part::Import)?;
@@ -322,6 +356,7 @@ impl<'a> Metadata<'a> {
             Some(ExternKind::Table) => header.imported_tables,
             Some(ExternKind::Memory) => header.imported_memories,
             Some(ExternKind::Global) => header.imported_globals,
+            Some(ExternKind::Tag) => header.imported_tags,
             None => return Err(Damage::at(Part::Import, index, Fault::BadValue)),
         };
         require(
@@ -340,6 +375,7 @@ impl<'a> Metadata<'a> {
             Some(ExternKind::Table) => header.tables,
             Some(ExternKind::Memory) => header.memories,
             Some(ExternKind::Global) => header.globals,
+            Some(ExternKind::Tag) => header.tags,
             None => return Err(Damage::at(Part::Export, index, Fault::BadValue)),
         };
         require(

@@ -125,7 +125,8 @@ records! {
         globals_image: Span, strings: Span, module_name: Span, producer: Span, code_tables: Span,
         code_table_records: Span,
         source_hash: [u8; 32], trap_stubs: [u32; 16], flags: u32, counters: u32,
-        counter_count: u32, levels: Span,
+        counter_count: u32, levels: Span, tags: Span, exception_sites: Span, exception_frames: Span,
+        exception_handlers: Span, imported_tags: u32, reserved: u32,
     }
     LevelRecord { cpu_features: u64, file_offset: u64, size: u64, }
     TypeRecord { first: u32, params: u32, results: u32, enter_stub: u32, host_stub: u32, }
@@ -142,6 +143,9 @@ records! {
     GlobalRecord { ty: ValType, mutable: u32, cell: u32, }
     ImportRecord { module: Span, name: Span, kind: u32, index: u32, }
     ExportRecord { name: Span, kind: u32, index: u32, }
+    TagRecord { type_index: u32, }
+    ExceptionFrame { size: u32, base: u32, first: u32, count: u32, }
+    ExceptionHandler { what: u32, text_offset: u32, }
     ElementRecord { elem: ValType, functions: Span, values: u32, len: u32, }
     DataRecord { bytes: Span, }
     ImageRun { memory_offset: u64, image_offset: u64, len: u64, memory: u32, reserved: u32, }

@@ -199,6 +199,12 @@ fn metadata() -> (ObjectHeader, Section) {
         counters: NONE,
         counter_count: 0,
         levels: Span::default(),
+        tags: Span::default(),
+        exception_sites: Span::default(),
+        exception_frames: Span::default(),
+        exception_handlers: Span::default(),
+        imported_tags: 0,
+        reserved: 0,
     };
     let size = section.bytes.len() as u32;
     (

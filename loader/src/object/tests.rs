@@ -1,5 +1,6 @@
 //! Objects made by hand, whole and damaged.
 
+use super::record::Record;
 use super::synthetic::{METADATA, object, with_header};
 use super::*;
 use precast_abi::object::{ObjectHeader, Span};
@@ -121,7 +122,14 @@ fn lies_in_the_header_are_found() {
         header.metadata_size += 1
     });
     check(Part::Metadata, Fault::BadSize, |header| {
-        header.header_size -= 16
+        header.header_size = ObjectHeader::LEAST_SIZE as u32 - 8
+    });
+    check(Part::Metadata, Fault::NotZero, |header| header.reserved = 1);
+    check(Part::ImportCounts, Fault::BadCount, |header| {
+        header.imported_tags = 1
+    });
+    check(Part::ExceptionFrames, Fault::BadCount, |header| {
+        header.exception_sites = header.trap_offsets
     });
     check(Part::Text, Fault::Contradiction, |header| {
         header.text.size += 1
@@ -180,6 +188,40 @@ fn lies_in_the_header_are_found() {
             len: 16,
         }
     });
+}
+
+/// The object has none of these: their lists are empty.
+#[test]
+fn lists_of_exceptions_out_of_bounds_are_found() {
+    let beyond = Span {
+        offset: ObjectHeader::SIZE as u32,
+        len: u32::MAX,
+    };
+    check(Part::Tags, Fault::OutOfBounds, |header| {
+        header.tags = beyond
+    });
+    check(Part::ExceptionSites, Fault::OutOfBounds, |header| {
+        header.exception_sites = beyond
+    });
+    check(Part::ExceptionFrames, Fault::OutOfBounds, |header| {
+        header.exception_frames = beyond
+    });
+    check(Part::ExceptionHandlers, Fault::OutOfBounds, |header| {
+        header.exception_handlers = beyond
+    });
+}
+
+/// As version 1.1 made them.
+#[test]
+fn a_shorter_header_lacks_what_came_later() {
+    let bytes = with_header(|header| {
+        header.header_size = ObjectHeader::LEAST_SIZE as u32;
+        header.imported_tags = 9;
+        header.tags.len = 9;
+    });
+    let view = ObjectView::parse(&bytes).expect("it is whole");
+    let header = view.metadata().header();
+    assert_eq!((header.imported_tags, header.tags.len), (0, 0));
 }
 
 #[test]

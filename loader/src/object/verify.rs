@@ -56,6 +56,7 @@ impl ObjectView<'_> {
         check.segments();
         check.image_runs();
         check.trap_sites();
+        check.exceptions();
         check.regions();
         check.code_tables();
         if check.findings.is_empty() {
@@ -248,7 +249,7 @@ impl<'a> Check<'a> {
     fn imports(&mut self) {
         let header = self.metadata.header();
         self.report.records += u64::from(header.imports.len);
-        let mut next = [0; 4];
+        let mut next = [0; 5];
         for index in 0..header.imports.len {
             let Some(import) = self.note(self.metadata.import(index)) else {
                 continue;
@@ -374,6 +375,41 @@ impl<'a> Check<'a> {
                 return;
             }
         }
+    }
+
+    /// Sites ascend and lie in functions, and so do their handlers: in the same one.
+    fn exceptions(&mut self) {
+        let header = self.metadata.header();
+        self.each(header.tags, |metadata, index| metadata.tag(index).map(drop));
+        let mut last = None;
+        for index in 0..header.exception_sites.len {
+            let found = self.exception_site(index, last);
+            last = self.note(found).or(last);
+            self.report.records += 1;
+            if self.findings.len() >= MAX_FINDINGS {
+                return;
+            }
+        }
+    }
+
+    /// The return address of an exception site that comes after `last`.
+    fn exception_site(&self, index: u32, last: Option<u32>) -> Result<u32, Damage> {
+        let metadata = self.metadata;
+        let damage = |fault| Damage::at(Part::ExceptionSite, index, fault);
+        let sites = metadata.header().exception_sites;
+        let site: u32 = metadata.record(sites, index, Part::ExceptionSite)?;
+        let ascends = last.is_none_or(|last| last < site);
+        require(ascends, damage(Fault::Unordered))?;
+        let function = |offset| metadata.function_at(offset).map(|(function, _)| function);
+        let call = site.checked_sub(1).and_then(function);
+        let call = call.ok_or(damage(Fault::OutsideFunction))?;
+        let frame = metadata.exception_frame(index)?;
+        for handler in frame.first..frame.first + frame.count {
+            let place = metadata.exception_handler(handler)?.text_offset;
+            let damage = Damage::at(Part::ExceptionHandler, handler, Fault::OutsideFunction);
+            require(function(place) == Some(call), damage)?;
+        }
+        Ok(site)
     }
 
     /// Where the code of the last function ends.

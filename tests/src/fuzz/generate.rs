@@ -70,6 +70,25 @@ pub(super) fn relaxed(rng: &mut Rng) -> Option<Vec<u8>> {
     build(config, rng)
 }
 
+/// A module with exceptions, which the interpreter does not have.
+pub(super) fn throwing(rng: &mut Rng) -> Option<Vec<u8>> {
+    let mut config = Config::default();
+    restrict(&mut config, rng);
+    config.exceptions_enabled = true;
+    config.max_tags = 4;
+    config.min_tags = 1;
+    let kinds = [
+        InstructionKind::NumericInt,
+        InstructionKind::Parametric,
+        InstructionKind::Variable,
+        InstructionKind::Memory,
+        InstructionKind::Reference,
+        InstructionKind::Control,
+    ];
+    config.allowed_instructions = InstructionKinds::new(&kinds);
+    build(config, rng)
+}
+
 fn build(config: Config, rng: &mut Rng) -> Option<Vec<u8>> {
     let len = 512 << rng.pick(&[0, 1, 2, 3, 3, 4, 4, 5, 6]);
     let bytes = rng.bytes(len);

@@ -249,7 +249,7 @@ fn observe(store: &mut Store<Trace>, name: &str, value: Extern) -> Result<(), St
             }
             Event::Table(name, elements)
         }
-        Extern::Func(_) => return Ok(()),
+        Extern::Func(_) | Extern::Tag(_) => return Ok(()),
     };
     store.data_mut().push(event);
     Ok(())
@@ -357,6 +357,7 @@ fn to_value(value: &Val) -> Value {
         Val::V128(x) => Value::V128(x),
         Val::FuncRef(func) => reference(func.is_none()),
         Val::ExternRef(value) => reference(value.is_none()),
+        Val::ExnRef(value) => reference(value.is_none()),
     }
 }
 
@@ -368,6 +369,8 @@ fn trap_code(error: &Error) -> Result<TrapCode, String> {
             TrapCode::UndefinedElement => TrapCode::TableOutOfBounds,
             code => code,
         }),
+        // The interpreter has none: they only need to be told from traps.
+        Error::Exception(_) => Ok(TrapCode::ExceptionsExhausted),
         error => Err(format!("we failed: {error}")),
     }
 }

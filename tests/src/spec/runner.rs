@@ -67,6 +67,7 @@ impl From<Error> for Fault {
 fn kind(error: &Error) -> &'static str {
     match error {
         Error::Trap(_) => "trap",
+        Error::Exception(_) => "exception",
         Error::Link(_) => "link error",
         Error::Host(_) => "host error",
         _ => "error",
@@ -189,8 +190,9 @@ impl Runner<'_> {
                 module, message, ..
             } => self.expect_unlinkable(module, message),
             WastDirective::AssertException { exec, .. } => match self.execute(exec) {
-                Err(Fault::Lacking) => Err(Fault::Lacking),
-                _ => Err("exceptions are not supported".into()),
+                Err(Fault::Wrong(found)) if found == "uncaught exception (exception)" => Ok(()),
+                Err(fault) => Err(fault),
+                Ok(_) => Err("there was no exception".into()),
             },
             // What custom sections say is nobody's business but that of who reads them.
             WastDirective::AssertInvalidCustom { .. }

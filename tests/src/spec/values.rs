@@ -34,6 +34,10 @@ fn null(heap: &wast::core::HeapType<'_>) -> Result<Val, String> {
             ..
         }
         | HeapType::Concrete(_) => Ok(Val::FuncRef(None)),
+        HeapType::Abstract {
+            ty: AbstractHeapType::Exn | AbstractHeapType::NoExn,
+            ..
+        } => Ok(Val::ExnRef(None)),
         other => Err(format!("a null of type {other:?}")),
     }
 }
@@ -68,7 +72,10 @@ fn matches(engine: &Engine, expected: &WastRetCore<'_>, actual: &Val) -> bool {
         (WastRetCore::F32(e), Val::F32(a)) => f32_matches(e, *a),
         (WastRetCore::F64(e), Val::F64(a)) => f64_matches(e, *a),
         (WastRetCore::V128(e), Val::V128(a)) => v128_matches(e, *a),
-        (WastRetCore::RefNull(_), Val::FuncRef(None) | Val::ExternRef(None)) => true,
+        (
+            WastRetCore::RefNull(_),
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None),
+        ) => true,
         (WastRetCore::RefFunc(_), Val::FuncRef(Some(_))) => true,
         (WastRetCore::RefExtern(None), Val::ExternRef(Some(_))) => true,
         (WastRetCore::RefExtern(Some(n)), a) => engine.extern_value(a) == Some(*n),

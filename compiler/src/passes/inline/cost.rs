@@ -17,6 +17,8 @@ pub(super) struct Size {
     pub(super) has_table: bool,
     /// Ways back to the start of a loop.
     pub(super) loops: usize,
+    /// Whether it catches exceptions of what it calls.
+    pub(super) catches: bool,
 }
 
 impl Size {
@@ -31,6 +33,7 @@ impl Size {
             for inst in function.layout.block_insts(block) {
                 let opcode = function.dfg.insts[inst].opcode();
                 size.has_table |= opcode == Opcode::BrTable;
+                size.catches |= matches!(opcode, Opcode::TryCall | Opcode::TryCallIndirect);
                 size.loops += successors(function, inst)
                     .filter(|next| seen.contains(*next))
                     .count();
