@@ -5,7 +5,7 @@ mod support;
 use support::{Place, expect_snapshot};
 
 /// Modules that cannot be compiled, under the name of their file.
-const MODULES: [(&str, &[u8]); 13] = [
+const MODULES: [(&str, &[u8]); 12] = [
     ("empty.wasm", b""),
     ("garbage.wasm", b"\x7fGARBAGE\0\xff\xfe"),
     ("prose.wat", b"Dear compiler, please compile this.\n"),
@@ -15,7 +15,6 @@ const MODULES: [(&str, &[u8]); 13] = [
     ("truncated.wasm", b"\0asm\x01\0\0\0\x01\x7f\x60"),
     ("syntax.wat", b"(module\n  (func (resul i32)))"),
     ("invalid.wat", b"(module (func (result i32) i64.const 1))"),
-    ("exceptions.wat", b"(module (tag) (func throw 0))"),
     ("gc.wat", b"(module (type (struct (field i32))))"),
     ("shared.wat", b"(module (memory 1 shared))"),
     ("object.so", b"\x7fELF\x02\x01\x01\0"),

@@ -74,7 +74,7 @@ fn bits(value: Val) -> u128 {
         Val::F32(x) => x.into(),
         Val::F64(x) => x.into(),
         Val::V128(x) => x,
-        Val::FuncRef(_) | Val::ExternRef(_) => panic!("numbers only"),
+        Val::FuncRef(_) | Val::ExternRef(_) | Val::ExnRef(_) => panic!("numbers only"),
     }
 }
 
