@@ -12,9 +12,9 @@
 //! # What makes it safe
 //!
 //! Only memory 0 with guard pages is copied in here. Indices are parameters of 32 bits, extended by
-//! zeros; the distance of the second half is masked to less than the block that it was compared to.
-//! So each access lies within [`LONGEST`] bytes of a 32-bit index, as one with a constant offset does,
-//! whatever the length and whatever the processor speculates.
+//! zeros; the distance of the second half is masked to less than [`LONGEST`]. So each access ends
+//! within twice as many bytes of a 32-bit index, as one with a constant offset does, whatever the
+//! length and whatever the processor speculates.
 
 use crate::translate::c_signature;
 use crate::trap::GUARD_PAGE_ACCESS;

@@ -15,6 +15,8 @@ mod names_macho;
 #[macro_use]
 mod names_elf;
 
+#[macro_use]
+mod operands;
 mod crossings;
 pub(crate) use crossings::*;
 

@@ -27,20 +27,12 @@
     reason = "entering and leaving guest code is what this file is for"
 )]
 
-use std::arch::global_asm;
 use std::mem::offset_of;
 
-use precast_abi::instance::InstanceHeader;
-
 use super::crossings::{precast_enter_direct, precast_leave};
-use super::{BARRED, LEFT, PREEMPTED, RETURNED, ReturnAddress, Returned, TRAPPED};
-use crate::activation::{Activation, IDLE, Landing, Reason};
+use super::{ReturnAddress, Returned};
+use crate::activation::{Activation, Landing};
 use crate::entry::Entry;
-use crate::host::record::HostRecord;
-use crate::runtime;
-use crate::signals;
-use crate::throw;
-use crate::wait;
 
 /// What a guest needs to go on after a host function: the registers that the function has kept for
 /// it, and the result of the function, in whichever register it travels.
@@ -70,7 +62,7 @@ impl Saved {
 
 const SAVED: usize = offset_of!(Activation, saved);
 
-global_asm!(
+crossings_asm!(
     ".option push",
     ".option arch, +d",
     section!("precast_crossings"),
@@ -444,46 +436,9 @@ global_asm!(
     end!("precast_fault"),
     ".popsection",
     ".option pop",
-    host_sp = const offset_of!(Activation, host_sp),
-    guest_fp = const offset_of!(Activation, guest_fp),
-    exit = const offset_of!(Activation, exit),
-    host_calls = const offset_of!(Activation, host_calls),
-    landing_pc = const offset_of!(Activation, landing) + offset_of!(Landing, pc),
-    landing_fp = const offset_of!(Activation, landing) + offset_of!(Landing, fp),
-    landing_code = const offset_of!(Activation, landing) + offset_of!(Landing, code),
     saved_ints = const SAVED + offset_of!(Saved, ints),
     saved_floats = const SAVED + offset_of!(Saved, floats),
-    saved_int = const SAVED + offset_of!(Saved, int),
-    saved_float = const SAVED + offset_of!(Saved, float),
     sigreturn = const libc::SYS_rt_sigreturn,
-    preempted = const PREEMPTED,
-    barred = const BARRED,
-    host_activation = const offset_of!(HostRecord, activation),
-    call_registers = const offset_of!(HostRecord, call_registers),
-    call_array = const offset_of!(HostRecord, call_values),
-    activation = const InstanceHeader::ACTIVATION,
-    idle = const IDLE,
-    returned = const RETURNED,
-    trapped = const TRAPPED,
-    left = const LEFT,
-    memory_grow = sym runtime::memory_grow,
-    memory_copy = sym runtime::memory_copy,
-    memory_fill = sym runtime::memory_fill,
-    memory_init = sym runtime::memory_init,
-    data_drop = sym runtime::data_drop,
-    table_grow = sym runtime::table_grow,
-    table_fill = sym runtime::table_fill,
-    table_copy = sym runtime::table_copy,
-    table_init = sym runtime::table_init,
-    elem_drop = sym runtime::elem_drop,
-    throw = sym throw::throw,
-    throw_ref = sym throw::throw_ref,
-    throw_from_host = sym throw::throw_from_host,
-    thrown = const Reason::THROWN.bit(),
-    atomic_wait32 = sym wait::atomic_wait32,
-    atomic_wait64 = sym wait::atomic_wait64,
-    atomic_notify = sym wait::atomic_notify,
-    on_fault = sym signals::on_fault,
 );
 
 /// Enters the guest by its function itself, whose parameters are integers or references.
