@@ -1,5 +1,6 @@
 //! Guests that wait: for a host function that answers later, or for another time slice.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -413,6 +414,38 @@ fn preempted(n: i32, expected: i64, mut points: u64) -> u64 {
             }
         }
     }
+}
+
+/// What a thread keeps for itself is not among the registers of the guest.
+#[test]
+fn functions_of_the_host_see_the_thread_that_a_preempted_guest_goes_on_on() {
+    thread_local! {
+        static HERE: Cell<u64> = const { Cell::new(0) };
+    }
+    let mut linker = Linker::<u64>::new();
+    linker.func("h", "look", |caller: Caller<'_, u64>| {
+        assert_eq!(HERE.get(), *caller.data());
+    });
+    let text = r#"(module (import "h" "look" (func $look))
+        (func (export "run") (param $n i32)
+            (loop $l
+                (if (i32.eqz (i32.and (local.get $n) (i32.const 255))) (then (call $look)))
+                (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+    let mut store = Store::new(0);
+    let instance = linker.instantiate(&mut store, &module(text)).unwrap();
+    let run = instance.func::<i32, ()>(&store, "run").unwrap();
+    store.set_time_slice(Some(Duration::from_micros(100)));
+    let mut progress = run.start(store, i32::MAX);
+    for thread in 1..100 {
+        let mut guest = progress.unwrap_suspended();
+        *guest.store_mut().data_mut() = thread;
+        let elsewhere = move || {
+            HERE.set(thread);
+            guest.resume()
+        };
+        progress = std::thread::spawn(elsewhere).join().unwrap();
+    }
+    progress.unwrap_suspended();
 }
 
 #[test]

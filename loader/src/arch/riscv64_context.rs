@@ -32,6 +32,7 @@ use crate::sys;
 const PC: usize = 0;
 const RA: usize = 1;
 const SP: usize = 2;
+const TP: usize = 4;
 const S0: usize = 8;
 const A0: usize = 10;
 
@@ -179,10 +180,17 @@ impl SignalFrame {
     pub(crate) fn prepare(&mut self) -> usize {
         const STACK: usize = UCONTEXT + offset_of!(libc::ucontext_t, uc_stack);
         const MASK: usize = UCONTEXT + offset_of!(libc::ucontext_t, uc_sigmask);
+        const THREAD: usize = UCONTEXT + offset_of!(libc::ucontext_t, uc_mcontext) + TP * 8;
         let (stack, mask) = sys::signal_state();
         let to = self.memory.as_ptr();
-        // SAFETY: the fields lie within the memory; the kernel's mask is the first 64 bits.
+        let thread: u64;
+        // SAFETY: reads a register; the fields lie within the memory; the kernel's mask is the first
+        // 64 bits.
         unsafe {
+            // The thread pointer is one of the registers: by that of the thread that was stopped, host
+            // functions would use that thread's variables.
+            std::arch::asm!("mv {}, tp", out(reg) thread, options(nomem, nostack, preserves_flags));
+            to.add(THREAD).cast::<u64>().write(thread);
             to.add(STACK).cast::<libc::stack_t>().write(stack);
             let mask = (&raw const mask).cast::<u64>().read();
             to.add(MASK).cast::<u64>().write(mask);
