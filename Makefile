@@ -4,7 +4,7 @@ CARGO ?= cargo
 PRECAST = target/debug/precast
 OUT = target/example
 
-.PHONY: help run test check spec spec-targets bench doc ci fuzz bless real figures versus bench-code edge-test dist capi small keep-abi
+.PHONY: help run test check spec spec-targets bench doc ci fuzz bless real figures versus bench-code edge-test dist capi small keep-abi start
 
 help:
 	@echo 'make run    compile the example to a shared object and run it in a sandbox'
@@ -24,6 +24,7 @@ help:
 	@echo 'make fuzz   random modules against an interpreter; FUZZ=600 says for how many seconds'
 	@echo 'make keep-abi  keep objects of this version, which every later one must run: tests/abi'
 	@echo 'make small  the command without a compiler, for devices, and its size'
+	@echo 'make start  starting a small guest: whole processes beside Wasmtime and, where it is there, WAMR'
 	@echo 'make real   published WASI programs, downloaded and compared with another runtime'
 	@echo 'make bless  accept what golden tests print now'
 	@echo 'make ci     what .ci/run does: check and test'
@@ -79,6 +80,14 @@ fuzz:
 
 bless:
 	BLESS=1 $(CARGO) test --no-fail-fast
+
+# The small command as one static file needs the C library's static form.
+start: small
+	$(CARGO) build --release -p precast-cli
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -p precast-cli --no-default-features --features wasi,signatures --profile small --target $(HOST) --target-dir target/dist
+	@mkdir -p target/small/static
+	cp target/dist/$(HOST)/small/precast target/small/static
+	python3 benches/start.py 100
 
 real:
 	$(CARGO) build --release -p precast-cli -p precast-benches --bins

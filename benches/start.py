@@ -1,9 +1,15 @@
 #!/usr/bin/env python3
 """Starts programs in turn, many times, and prints medians: wall time, CPU time, peak memory.
 
-usage: start.py ROUNDS NAME=COMMAND...    a command is split at spaces
+usage: start.py ROUNDS [NAME=COMMAND...]    a command is split at spaces
+
+Without commands it is a hello in C, as a native program and compiled ahead of time by Precast and by
+Wasmtime (whose library comes from PyPI), and by WAMR where IWASM and WAMRC name its programs, and
+IWASM_SMALL another iwasm, built without its check of the host's stack by signals. What is built goes
+to target/start.
 """
 
+import os
 import statistics
 import subprocess
 import sys
@@ -50,9 +56,44 @@ def once(meter, command):
     return [float(figure) for figure in figures]
 
 
+def hello(root, out):
+    """The programs that say hello, ready to start."""
+
+    def do(*command):
+        subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+
+    out.mkdir(parents=True, exist_ok=True)
+    wasm, precast = root / "benches/hello/hello.wasm", root / "target/release/precast"
+    do("cc", "-O2", root / "benches/hello/hello.c", "-o", out / "native")
+    do(precast, "compile", "--quiet", wasm, "-o", out / "hello.so")
+    do("strip", "-o", out / "precast", precast)
+    small = root / "target/small/small/precast"
+    programs = {
+        "native": out / "native",
+        "precast, small": f"{small} run {out}/hello.so",
+        "precast, small, static": f"{root}/target/small/static/precast run {out}/hello.so",
+        "precast": f"{out}/precast run {out}/hello.so",
+    }
+    packages, library = out / "packages", "wasmtime/linux-x86_64/_libwasmtime.so"
+    if not (packages / library).exists():
+        do(sys.executable, "-m", "pip", "install", "--quiet", "--target", packages, "wasmtime")
+    caller = root / "benches/start_wasmtime.c"
+    do("cc", "-O2", caller, packages / library, f"-Wl,-rpath,{(packages / library).parent}", "-o", out / "wasmtime")
+    do(out / "wasmtime", "compile", wasm, out / "hello.cwasm")
+    programs["wasmtime, library"] = f"{out}/wasmtime run {out}/hello.cwasm"
+    wamrc = os.environ.get("WAMRC")
+    for name, variable, checks in [("iwasm", "IWASM", "0"), ("iwasm, stack checked by code", "IWASM_SMALL", "1")]:
+        if wamrc and variable in os.environ:
+            aot = out / f"hello-{checks}.aot"
+            do(wamrc, f"--stack-bounds-checks={checks}", "-o", aot, wasm)
+            programs[name] = f"{os.environ[variable]} {aot}"
+    return [(name, str(command)) for name, command in programs.items()]
+
+
 def main():
     rounds = int(sys.argv[1])
-    programs = [argument.split("=", 1) for argument in sys.argv[2:]]
+    root = Path(__file__).resolve().parent.parent
+    programs = [argument.split("=", 1) for argument in sys.argv[2:]] or hello(root, root / "target/start")
     figures = {name: [] for name, _ in programs}
     with tempfile.TemporaryDirectory() as folder:
         meter = Path(folder, "meter")
@@ -61,11 +102,11 @@ def main():
         for _ in range(rounds):
             for name, command in programs:
                 figures[name].append(once(meter, command.split()))
-    print(f"{'':24} {'wall ms':>9} {'least':>7} {'cpu ms':>9} {'KiB':>9}")
+    print(f"{'':30} {'wall ms':>9} {'least':>7} {'cpu ms':>9} {'KiB':>9}")
     for name, runs in figures.items():
         wall, cpu, memory = (statistics.median(column) for column in zip(*runs))
         least = min(run[0] for run in runs)
-        print(f"{name:24} {wall:9.2f} {least:7.2f} {cpu:9.2f} {memory:9.0f}")
+        print(f"{name:30} {wall:9.2f} {least:7.2f} {cpu:9.2f} {memory:9.0f}")
 
 
 if __name__ == "__main__":

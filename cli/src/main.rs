@@ -25,6 +25,11 @@ mod run;
 mod sign;
 #[cfg(feature = "compile")]
 mod targets;
+#[cfg(feature = "threads")]
+mod threads;
+#[cfg(not(feature = "threads"))]
+#[path = "no_threads.rs"]
+mod threads;
 #[cfg(feature = "signatures")]
 mod trust;
 mod units;

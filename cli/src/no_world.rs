@@ -1,8 +1,6 @@
 //! In the place of [WASI](../world.rs) in builds without it: a guest gets nothing but calls.
 
-use std::time::Instant;
-
-use precast::{Error, Limits, Linker, Module};
+use precast::{Error, Linker};
 
 use crate::args::RunArgs;
 use crate::failure::Failure;
@@ -28,21 +26,6 @@ pub(crate) fn new(args: &RunArgs) -> Result<World, Failure> {
 /// What the guest may import: nothing.
 pub(crate) fn linker() -> Linker<World> {
     Linker::new()
-}
-
-/// There are no threads without WASI.
-pub(crate) fn is_threaded(_: &Module) -> bool {
-    false
-}
-
-/// Never called: see [`is_threaded`].
-pub(crate) fn run_threads(
-    _: &RunArgs,
-    _: &Module,
-    _: Limits,
-    _: Option<Instant>,
-) -> Result<Result<(), Error>, Failure> {
-    Err(Failure::new("threads", PROVIDED))
 }
 
 /// A guest cannot end by giving an exit code.

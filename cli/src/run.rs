@@ -12,6 +12,7 @@ use crate::failure::{Failure, TRAPPED, complain, name_of, remark};
 use crate::input::{self, Found, Kind};
 use crate::invoke;
 use crate::output::Destination;
+use crate::threads;
 #[cfg(feature = "signatures")]
 use crate::trust;
 use crate::world::{self, World};
@@ -33,8 +34,8 @@ pub(crate) fn run_module(args: &RunArgs, module: Module) -> Result<i32, Failure>
     // One too far away to be told as a moment is as good as none.
     let deadline = |timeout| Instant::now().checked_add(timeout);
     let deadline = args.timeout.and_then(deadline);
-    if world::is_threaded(&module) && args.invoke.is_none() {
-        let outcome = world::run_threads(args, &module, limits(args), deadline)?;
+    if threads::suits(&module) && args.invoke.is_none() {
+        let outcome = threads::run(args, &module, limits(args), deadline)?;
         return conclude(args, outcome.map_err(End::Guest));
     }
     let mut store = Store::with_limits(world::new(args)?, limits(args));

@@ -1,10 +1,9 @@
 //! What a guest is given of the world: WASI.
 
 use std::os::unix::ffi::OsStrExt;
-use std::time::Instant;
 
-use precast::{Error, Limits, Linker, Module};
-use precast_wasi::{Exit, Perms, Program, WasiCtx, WasiCtxBuilder};
+use precast::{Error, Linker};
+use precast_wasi::{Exit, Perms, WasiCtx, WasiCtxBuilder};
 
 use crate::args::RunArgs;
 use crate::failure::Failure;
@@ -14,7 +13,11 @@ use crate::units::DirArg;
 pub(crate) type World = WasiCtx;
 
 /// What `precast run` provides, for messages.
+#[cfg(feature = "threads")]
 pub(crate) const PROVIDED: &str = "`precast run` provides WASI preview 1 and threads only";
+/// The same.
+#[cfg(not(feature = "threads"))]
+pub(crate) const PROVIDED: &str = "this build of precast provides WASI preview 1 only";
 
 /// What the guest is given of the world.
 pub(crate) fn new(args: &RunArgs) -> Result<World, Failure> {
@@ -53,31 +56,6 @@ pub(crate) fn linker() -> Linker<World> {
     let mut linker = Linker::new();
     precast_wasi::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx);
     linker
-}
-
-/// Whether the guest may start threads, or shares its memory with some.
-pub(crate) fn is_threaded(module: &Module) -> bool {
-    // What is damaged, instantiating it says.
-    Program::suits(module).unwrap_or(false)
-}
-
-/// Runs a guest that may start threads, from `_start` on.
-pub(crate) fn run_threads(
-    args: &RunArgs,
-    module: &Module,
-    limits: Limits,
-    deadline: Option<Instant>,
-) -> Result<Result<(), Error>, Failure> {
-    if args.profile.is_some() {
-        let problem = "what a program with threads counts cannot be collected";
-        return Err(Failure::new("--profile", problem));
-    }
-    let mut program = Program::new(module, new(args)?);
-    program.limits(limits).deadline(deadline);
-    if let Some(count) = args.max_threads {
-        program.max_threads(count);
-    }
-    Ok(program.run().0)
 }
 
 /// The exit code, if the guest ended by giving one.

@@ -33,6 +33,7 @@ impl WasiCtx {
     /// The same descriptors, for a call that waits while other threads use the context.
     ///
     /// What such calls change of a context is nothing: they read and write what descriptors stand for.
+    #[cfg(feature = "threads")]
     pub(crate) fn aside(&self) -> WasiCtx {
         WasiCtx {
             table: self.table.clone(),

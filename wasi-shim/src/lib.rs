@@ -19,6 +19,7 @@ mod preview1;
 mod resolve;
 mod stop;
 mod table;
+#[cfg(feature = "threads")]
 mod threads;
 mod types;
 mod unstable;
@@ -34,4 +35,5 @@ pub use builder::{BuildError, Input, Output, Perms, WasiCtxBuilder};
 pub use ctx::WasiCtx;
 pub use errno::Errno;
 pub use exit::Exit;
+#[cfg(feature = "threads")]
 pub use threads::{Kill, Program, Thread};
