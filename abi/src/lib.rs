@@ -24,6 +24,7 @@ extern crate alloc;
 
 pub mod addrmap;
 pub mod cpu;
+pub mod heap;
 pub mod instance;
 pub mod object;
 pub mod profile;
@@ -33,7 +34,7 @@ pub mod trap;
 pub mod types;
 
 /// The version of this ABI. Objects of the same `major` and of no greater `minor` load.
-pub const VERSION: Version = Version { major: 1, minor: 2 };
+pub const VERSION: Version = Version { major: 1, minor: 3 };
 
 /// An ABI version.
 #[repr(C)]

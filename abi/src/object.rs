@@ -177,8 +177,25 @@ pub struct ObjectHeader {
     pub exception_handlers: Span,
     /// See `imported_functions`.
     pub imported_tags: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Distance of the [`crate::heap::HeapDef`] of an object whose code makes or looks at garbage-collected
+    /// objects, or whose types have subtypes. 0 where there is none.
+    pub heap: u32,
+    /// The [`SubTypeRecord`]s: as many as there are types, or none, where every type is a final
+    /// function type without a supertype in a recursive group of its own.
+    pub sub_types: Span,
+    /// The [`FieldRecord`]s that they refer to.
+    pub fields: Span,
+    /// Text offsets (`u32`, ascending) of the return addresses of calls during which the calling
+    /// function holds references into the heap.
+    pub stack_map_sites: Span,
+    /// Index (`u32`) in `stack_map_words` of the stack map of each, in the same order.
+    pub stack_maps: Span,
+    /// The stack maps (`u32`): bytes from the stack pointer at the call up to the frame pointer, how
+    /// many references there are, and for each how many bytes above that stack pointer the word
+    /// lies that holds it.
+    pub stack_map_words: Span,
+    /// Text offsets of the stubs of the trap codes from 16 on; [`crate::NONE`] where absent.
+    pub more_trap_stubs: [u32; 8],
 }
 
 impl ObjectHeader {
@@ -190,6 +207,9 @@ impl ObjectHeader {
     /// The object stands behind another one, which has it among its `levels`, and the image of that
     /// one is its own, too.
     pub const SHARES_IMAGE: u32 = 4;
+    /// There are no stack maps: objects in the heap must stay where they are while code of this
+    /// object waits for a call, and so none is ever collected.
+    pub const NEVER_COLLECTS: u32 = 8;
 
     /// Size of the header of the first version. Fields behind it that a shorter header lacks are zero,
     /// which means of each of them what it meant when it was not there.
@@ -236,7 +256,8 @@ pub struct InstanceLayout {
     pub mutable: u32,
 }
 
-/// A type of the module. So far every type is a function type.
+/// A type of the module. For a struct or an array, see [`SubTypeRecord`], it has no parameters, results
+/// and stubs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeRecord {
@@ -253,6 +274,73 @@ pub struct TypeRecord {
     /// Text offset of a function of this type whose hidden parameter is a
     /// [`crate::instance::HostFunc`], which it calls by `call_array`.
     pub host_stub: u32,
+}
+
+/// What a type of the module is besides a function type: its place in the hierarchy of types, and the
+/// fields of structs and arrays.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubTypeRecord {
+    /// A [`TypeKind`].
+    pub kind: u32,
+    /// A union of the constants below.
+    pub flags: u32,
+    /// Index of its supertype, which is smaller than its own; [`crate::NONE`] where it has none.
+    pub supertype: u32,
+    /// Index of the first type of its recursive group, whose types follow each other.
+    pub group: u32,
+    /// Index of its first field in [`ObjectHeader::fields`].
+    pub first_field: u32,
+    /// How many fields it has: 1 for an array, 0 for a function.
+    pub fields: u32,
+}
+
+impl SubTypeRecord {
+    /// It has no subtypes.
+    pub const FINAL: u32 = 1;
+}
+
+/// What a type is a type of.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TypeKind {
+    /// Functions.
+    Function = 1,
+    /// Structs.
+    Struct = 2,
+    /// Arrays.
+    Array = 3,
+}
+
+impl TypeKind {
+    /// The kind with this number, if there is one.
+    pub const fn from_u32(kind: u32) -> Option<TypeKind> {
+        Some(match kind {
+            1 => TypeKind::Function,
+            2 => TypeKind::Struct,
+            3 => TypeKind::Array,
+            _ => return None,
+        })
+    }
+}
+
+/// A field of a struct, or the elements of an array.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldRecord {
+    /// Type of its value; `i32` for packed fields.
+    pub ty: ValType,
+    /// A union of the constants below.
+    pub flags: u32,
+}
+
+impl FieldRecord {
+    /// It may be set.
+    pub const MUTABLE: u32 = 1;
+    /// It is packed into 8 bits.
+    pub const I8: u32 = 2;
+    /// It is packed into 16 bits.
+    pub const I16: u32 = 4;
 }
 
 /// A function of the module.
@@ -368,6 +456,9 @@ impl MemoryRecord {
     pub const INDEX64: u32 = 2;
     /// Shared between threads. `max` counts too, and neither reservation nor capacity is there.
     pub const SHARED: u32 = 4;
+    /// No memory of the module's: the heap for garbage-collected objects, see [`crate::heap`]. The
+    /// last record, if it is there, whose index nothing else names.
+    pub const HEAP: u32 = 8;
 }
 
 /// A global of the module.
@@ -576,5 +667,8 @@ const _: () = {
     assert!(size_of::<ExceptionFrame>() == 16);
     assert!(size_of::<ExceptionHandler>() == 8);
     assert!(core::mem::offset_of!(ObjectHeader, levels) == ObjectHeader::LEAST_SIZE);
-    assert!(size_of::<ObjectHeader>() == 448);
+    assert!(size_of::<SubTypeRecord>() == 24);
+    assert!(size_of::<FieldRecord>() == 8);
+    assert!(core::mem::offset_of!(ObjectHeader, sub_types) == 448);
+    assert!(size_of::<ObjectHeader>() == 520);
 };

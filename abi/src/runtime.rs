@@ -46,11 +46,36 @@ pub enum RuntimeFn {
     Throw = 13,
     /// `(base, exnref) -> !`: the same with an exception that was caught. Traps if it is null.
     ThrowRef = 14,
+    /// `(base, size, type_id) -> ref`: room for an object of `size` bytes, a multiple of 8, whose
+    /// header has the process-wide identity `type_id`; its other bytes may be anything. This and the
+    /// functions that follow since version 1.3. All that make objects may move those that there are
+    /// (see [`crate::heap`]), and trap where the heap is exhausted.
+    HeapAlloc = 15,
+    /// `(base, type, len) -> ref`: an array of the module's type with this index, all zero.
+    ArrayNew = 16,
+    /// `(base, type, pair(dst_ref, src_ref), dst, src, len)`: `type` is that of the destination.
+    /// Traps out of bounds, as all that follow.
+    ArrayCopy = 17,
+    /// `(base, pair(type, data_segment), ref, dst, src, len)`.
+    ArrayInitData = 18,
+    /// `(base, pair(type, element_segment), ref, dst, src, len)`.
+    ArrayInitElem = 19,
+    /// `(base, pair(type, data_segment), src, len) -> ref`.
+    ArrayNewData = 20,
+    /// `(base, pair(type, element_segment), src, len) -> ref`.
+    ArrayNewElem = 21,
+    /// `(base, externref) -> ref`: `any.convert_extern`.
+    AnyFromExtern = 22,
+    /// `(base, ref) -> externref`: `extern.convert_any`.
+    ExternFromAny = 23,
+    /// `(base, type_id, type_id) -> 0 or 1`: whether the first identity is that of a subtype of the
+    /// second. Needed for types deeper than [`crate::heap::TypeRow`] tells of.
+    IsSubtype = 24,
 }
 
 impl RuntimeFn {
     /// How many there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 25;
 
     /// Byte offset of this function in the table.
     pub const fn offset(self) -> i32 {

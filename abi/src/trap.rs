@@ -37,11 +37,17 @@ pub enum TrapCode {
     ExpectedSharedMemory = 15,
     /// More exceptions can be referred to than there may be.
     ExceptionsExhausted = 16,
+    /// A reference to something of another type than a cast asks for.
+    CastFailure = 17,
+    /// An array access, or a bulk array operation, out of bounds.
+    ArrayOutOfBounds = 18,
+    /// There is no more room for objects: what can be reached fills the heap.
+    HeapExhausted = 19,
 }
 
 impl TrapCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [TrapCode; 16] = [
+    pub const ALL: [TrapCode; 19] = [
         TrapCode::StackOverflow,
         TrapCode::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds,
@@ -58,6 +64,9 @@ impl TrapCode {
         TrapCode::OutOfFuel,
         TrapCode::ExpectedSharedMemory,
         TrapCode::ExceptionsExhausted,
+        TrapCode::CastFailure,
+        TrapCode::ArrayOutOfBounds,
+        TrapCode::HeapExhausted,
     ];
 
     /// The code with this number, if there is one.
@@ -87,6 +96,9 @@ impl TrapCode {
             TrapCode::OutOfFuel => "out of fuel",
             TrapCode::ExpectedSharedMemory => "expected shared memory",
             TrapCode::ExceptionsExhausted => "exceptions exhausted",
+            TrapCode::CastFailure => "cast failure",
+            TrapCode::ArrayOutOfBounds => "out of bounds array access",
+            TrapCode::HeapExhausted => "heap exhausted",
         }
     }
 }

@@ -38,13 +38,29 @@ pub enum HeapType {
     Exn,
     /// No exception: only null.
     NoExn,
+    /// Anything that is no function, exception or thing of the host's, and of the host's what was
+    /// converted.
+    Any,
+    /// What can be compared: a struct, an array, or a 31-bit integer.
+    Eq,
+    /// A 31-bit integer.
+    I31,
+    /// Any struct.
+    Struct,
+    /// Any array.
+    Array,
+    /// None of those: only null.
+    None,
     /// A function of the module's type with this index.
     Concrete(u32),
+    /// A struct or an array of the module's type with this index.
+    Object(u32),
 }
 
 const NULLABLE: u32 = 1 << 8;
 const HEAP_SHIFT: u32 = 9;
 const FIRST_CONCRETE: u32 = 32;
+const FIRST_OBJECT: u32 = 1 << 22;
 
 impl ValType {
     /// `i32`.
@@ -62,8 +78,8 @@ impl ValType {
     /// `externref`.
     pub const EXTERNREF: ValType = ValType::reference(true, HeapType::Extern);
 
-    /// A reference type. A concrete type index must be below 2²³ − 32 (the module's limit on
-    /// types, one million, is far below).
+    /// A reference type. A type index must be below 2²² − 32 (the module's limit on types, one
+    /// million, is far below).
     pub const fn reference(nullable: bool, heap: HeapType) -> ValType {
         let heap = match heap {
             HeapType::Func => 0,
@@ -72,7 +88,14 @@ impl ValType {
             HeapType::NoExtern => 3,
             HeapType::Exn => 4,
             HeapType::NoExn => 5,
+            HeapType::Any => 6,
+            HeapType::Eq => 7,
+            HeapType::I31 => 8,
+            HeapType::Struct => 9,
+            HeapType::Array => 10,
+            HeapType::None => 11,
             HeapType::Concrete(index) => FIRST_CONCRETE + index,
+            HeapType::Object(index) => FIRST_OBJECT + index,
         };
         let null = if nullable { NULLABLE } else { 0 };
         ValType(Kind::Ref as u32 | null | heap << HEAP_SHIFT)
@@ -108,6 +131,13 @@ impl ValType {
             3 => HeapType::NoExtern,
             4 => HeapType::Exn,
             5 => HeapType::NoExn,
+            6 => HeapType::Any,
+            7 => HeapType::Eq,
+            8 => HeapType::I31,
+            9 => HeapType::Struct,
+            10 => HeapType::Array,
+            11 => HeapType::None,
+            n if n >= FIRST_OBJECT => HeapType::Object(n - FIRST_OBJECT),
             n if n >= FIRST_CONCRETE => HeapType::Concrete(n - FIRST_CONCRETE),
             _ => return None,
         })
@@ -119,6 +149,22 @@ impl ValType {
         matches!(
             self.heap_type(),
             Some(HeapType::Func | HeapType::NoFunc | HeapType::Concrete(_))
+        )
+    }
+
+    /// Whether values of this type are references into the heap, see [`crate::heap`].
+    pub const fn is_heap_ref(self) -> bool {
+        matches!(
+            self.heap_type(),
+            Some(
+                HeapType::Any
+                    | HeapType::Eq
+                    | HeapType::I31
+                    | HeapType::Struct
+                    | HeapType::Array
+                    | HeapType::None
+                    | HeapType::Object(_)
+            )
         )
     }
 }
@@ -162,8 +208,16 @@ mod tests {
                 HeapType::NoExtern,
                 HeapType::Exn,
                 HeapType::NoExn,
+                HeapType::Any,
+                HeapType::Eq,
+                HeapType::I31,
+                HeapType::Struct,
+                HeapType::Array,
+                HeapType::None,
                 HeapType::Concrete(0),
                 HeapType::Concrete(999_999),
+                HeapType::Object(0),
+                HeapType::Object(999_999),
             ] {
                 let ty = ValType::reference(nullable, heap);
                 assert_eq!(ty.kind(), Some(Kind::Ref));

@@ -184,6 +184,10 @@ typedef struct precast_table { uint64_t words[2]; } precast_table;
 typedef struct precast_global { uint64_t words[3]; } precast_global;
 typedef struct precast_externref { uint64_t words[2]; } precast_externref;
 typedef struct precast_exnref { uint64_t words[2]; } precast_exnref;
+
+/** A garbage-collected object of a guest's, or what may stand in its place. What a function of the host
+ * is given is good until that function returns. */
+typedef struct precast_anyref { uint64_t words[2]; } precast_anyref;
 typedef struct precast_tag { uint64_t words[2]; } precast_tag;
 
 /* A 128-bit vector: 16 bytes, lane 0 first. */
@@ -197,7 +201,8 @@ typedef enum precast_kind {
     PRECAST_V128 = 5,
     PRECAST_FUNCREF = 6,  /* null is all zeros */
     PRECAST_EXTERNREF = 7, /* null is all zeros */
-    PRECAST_EXNREF = 8     /* null is all zeros */
+    PRECAST_EXNREF = 8,    /* null is all zeros */
+    PRECAST_ANYREF = 9     /* null is all zeros */
 } precast_kind;
 
 /* A value: the member that `kind` names. */
@@ -212,6 +217,7 @@ typedef struct precast_val {
         precast_func funcref;
         precast_externref externref;
         precast_exnref exnref;
+        precast_anyref anyref;
         uint64_t words[2]; /* all of it */
     } of;
 } precast_val;
@@ -241,7 +247,7 @@ static inline precast_val precast_val_f64(double value) {
 }
 
 /* The types of functions are given as text: "(i32, f64) -> (i64)", also "i32 f64 -> i64" and "->".
- * The types of values: i32, i64, f32, f64, v128, funcref, externref, exnref. */
+ * The types of values: i32, i64, f32, f64, v128, funcref, externref, exnref, anyref. */
 
 /* Something that can be imported or exported. */
 typedef enum precast_extern_kind {

@@ -205,6 +205,7 @@ fn read_options(options: Option<&usize>) -> Result<StoreOptions> {
         max_nesting: choose(given.max_nesting, default.max_nesting.into()).min(u32::MAX.into())
             as u32,
         fuel: choose(given.fuel, default.fuel),
+        ..default
     })
 }
 

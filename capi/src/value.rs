@@ -52,6 +52,8 @@ handles! {
     CExternRef ExternRef 2 "the reference";
     /// `precast_exnref`
     CExnRef ExnRef 2 "the reference";
+    /// `precast_anyref`
+    CAnyRef AnyRef 2 "the reference";
     /// `precast_tag`
     CTag Tag 2 "the tag";
 }
@@ -65,6 +67,7 @@ pub(crate) const V128: u32 = 5;
 pub(crate) const FUNCREF: u32 = 6;
 pub(crate) const EXTERNREF: u32 = 7;
 pub(crate) const EXNREF: u32 = 8;
+pub(crate) const ANYREF: u32 = 9;
 
 /// `precast_val`
 #[repr(C)]
@@ -87,6 +90,7 @@ union Payload {
     func: CFunc,
     externref: CExternRef,
     exnref: CExnRef,
+    anyref: CAnyRef,
 }
 
 const _: () = {
@@ -110,6 +114,7 @@ impl CVal {
                 FUNCREF => Val::FuncRef(self.of.func.find()),
                 EXTERNREF => Val::ExternRef(self.of.externref.find()),
                 EXNREF => Val::ExnRef(self.of.exnref.find()),
+                ANYREF => Val::AnyRef(self.of.anyref.find()),
                 kind => return Err(misuse(format!("{kind} is not the kind of any value"))),
             })
         }
@@ -152,6 +157,10 @@ impl From<Val> for CVal {
                 of.exnref = value.map(CExnRef::from).unwrap_or_default();
                 EXNREF
             }
+            Val::AnyRef(value) => {
+                of.anyref = value.map(CAnyRef::from).unwrap_or_default();
+                ANYREF
+            }
         };
         CVal { kind, of }
     }
@@ -162,6 +171,7 @@ pub(crate) fn zero_of(ty: ValType) -> Val {
     Val::default_of(ty).unwrap_or(match ty {
         ValType::Ref(r) if r.is_extern() => Val::ExternRef(None),
         ValType::Ref(r) if r.is_exn() => Val::ExnRef(None),
+        ValType::Ref(r) if r.is_any() => Val::AnyRef(None),
         _ => Val::FuncRef(None),
     })
 }

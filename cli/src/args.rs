@@ -180,6 +180,14 @@ pub(crate) struct CompileArgs {
     /// repeated: profiles add up.
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Vec<PathBuf>,
+    /// What becomes of garbage-collected objects that nothing refers to any more: they make room by
+    /// the others being copied, or (null) nothing does, which is fastest and lasts for a moment.
+    #[arg(long, value_enum, value_name = "KIND", default_value = "copying")]
+    pub(crate) collector: CollectorKind,
+    /// The most memory that the heap for garbage-collected objects may take: 1M, 1G. Of it a copying
+    /// collector has half for objects.
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    pub(crate) gc_heap: Option<u64>,
     /// Count what the guest executes, and stop it when the fuel it was given is used up.
     #[arg(long)]
     pub(crate) fuel: bool,
@@ -209,6 +217,17 @@ pub(crate) enum Opt {
     Speed,
     /// Run fast, and stay small.
     Size,
+}
+
+/// What becomes of objects that nothing refers to.
+#[cfg(feature = "compile")]
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum CollectorKind {
+    /// What is still referred to is copied.
+    #[default]
+    Copying,
+    /// Nothing.
+    Null,
 }
 
 /// What to write.

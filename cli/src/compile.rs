@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use precast_compiler::{
-    Compiled, Cpu, Emit, Features, FunctionCache, OptLevel, Options, Pass, Profile, Progress,
-    Target,
+    Collector, Compiled, Cpu, Emit, Features, FunctionCache, OptLevel, Options, Pass, Profile,
+    Progress, Target,
 };
 
-use crate::args::{CompileArgs, EmitKind, Opt};
+use crate::args::{CollectorKind, CompileArgs, EmitKind, Opt};
 use crate::cache::{Cache, Key};
 use crate::failure::{self, Failure, remark};
 use crate::functions::Functions;
@@ -265,6 +265,11 @@ fn options(args: &CompileArgs) -> Result<Options, Failure> {
         },
         symbol: args.symbol.clone(),
         memory_reservation: args.memory_reservation,
+        collector: match args.collector {
+            CollectorKind::Copying => Collector::Copying,
+            CollectorKind::Null => Collector::Null,
+        },
+        gc_heap: args.gc_heap,
         fuel: args.fuel,
         instrument: args.instrument,
         profile: profile(&args.profile)?,

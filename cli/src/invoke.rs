@@ -129,10 +129,13 @@ fn show(value: &Val) -> String {
         Val::F32(bits) => f32::from_bits(*bits).to_string(),
         Val::F64(bits) => f64::from_bits(*bits).to_string(),
         Val::V128(bits) => format!("{bits:#034x}"),
-        Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None) => "null".to_owned(),
+        Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None) | Val::AnyRef(None) => {
+            "null".to_owned()
+        }
         Val::FuncRef(Some(_)) => "a function".to_owned(),
         Val::ExternRef(Some(_)) => "a reference".to_owned(),
         Val::ExnRef(Some(_)) => "an exception".to_owned(),
+        Val::AnyRef(Some(_)) => "an object".to_owned(),
     }
 }
 

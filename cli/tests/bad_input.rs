@@ -15,7 +15,7 @@ const MODULES: [(&str, &[u8]); 12] = [
     ("truncated.wasm", b"\0asm\x01\0\0\0\x01\x7f\x60"),
     ("syntax.wat", b"(module\n  (func (resul i32)))"),
     ("invalid.wat", b"(module (func (result i32) i64.const 1))"),
-    ("gc.wat", b"(module (type (struct (field i32))))"),
+    ("stacks.wat", b"(module (type $f (func)) (type (cont $f)))"),
     ("shared.wat", b"(module (memory 1 shared))"),
     ("object.so", b"\x7fELF\x02\x01\x01\0"),
 ];

@@ -281,7 +281,7 @@ fn inspect_shows_what_is_in_an_object() {
     }
     let json: serde_json::Value =
         serde_json::from_slice(&place.run("inspect --json hi.so").ok().stdout).unwrap();
-    assert_eq!(json["abi"], "1.2");
+    assert_eq!(json["abi"], "1.3");
     assert_eq!(json["imports"][1]["name"], "proc_exit");
     assert_eq!(json["exports"][0]["kind"], "function");
     assert_eq!(json["verified"], serde_json::Value::Null);

@@ -38,6 +38,37 @@ pub(crate) struct Code {
     pub(crate) frame: FrameCode,
     /// Calls whose exceptions it may catch, in order.
     pub(crate) exception_sites: Box<[ExceptionSite]>,
+    /// Where it holds references into the heap during calls, in order.
+    pub(crate) stack_maps: Box<[StackMap]>,
+}
+
+/// Where a function holds references into the heap during a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StackMap {
+    /// Code offset of the call's return address.
+    pub(crate) return_offset: u32,
+    /// As objects have it, see [`precast_abi::object::ObjectHeader::stack_map_words`].
+    pub(crate) words: Box<[u32]>,
+}
+
+/// The stack maps of a function.
+fn stack_maps(compiled: &CompiledCode) -> Box<[StackMap]> {
+    let maps = compiled.buffer.user_stack_maps().iter();
+    let mut maps: Box<[StackMap]> = maps
+        .map(|(return_offset, frame_size, map)| {
+            let mut offsets: Vec<u32> = map.entries().map(|(_, offset)| offset).collect();
+            offsets.sort_unstable();
+            offsets.dedup();
+            let head = [*frame_size, offsets.len() as u32];
+            StackMap {
+                return_offset: *return_offset,
+                words: head.into_iter().chain(offsets).collect(),
+            }
+        })
+        .filter(|map| map.words.len() > 2)
+        .collect();
+    maps.sort_by_key(|map| map.return_offset);
+    maps
 }
 
 /// The source location of `init` and stubs: from nowhere in the module.
@@ -83,6 +114,7 @@ impl Code {
             frame,
             exception_sites: exception_sites::of(compiled)
                 .ok_or_else(|| internal("an exception site of an unknown kind"))?,
+            stack_maps: stack_maps(compiled),
         })
     }
 
@@ -246,6 +278,7 @@ mod tests {
             plain: &*plain,
             lowering: &*lowering,
             fuel: false,
+            collects: true,
             counters: None,
             profile: None,
             passes: crate::passes::Passes::ALL.at(opt),

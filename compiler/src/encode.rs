@@ -86,8 +86,10 @@ records! {
         image_runs, trap_offsets, trap_codes, customs, globals_image, strings, module_name,
         producer, code_tables, code_table_records, source_hash, trap_stubs, flags, counters,
         counter_count, levels, tags, exception_sites, exception_frames, exception_handlers, imported_tags,
-        reserved
+        heap, sub_types, fields, stack_map_sites, stack_maps, stack_map_words, more_trap_stubs
     }
+    SubTypeRecord { kind, flags, supertype, group, first_field, fields }
+    FieldRecord { ty, flags }
     LevelRecord { cpu_features, file_offset, size }
 }
 
@@ -148,7 +150,13 @@ pub(crate) fn empty_header() -> ObjectHeader {
         exception_frames: none,
         exception_handlers: none,
         imported_tags: 0,
-        reserved: 0,
+        heap: 0,
+        sub_types: none,
+        fields: none,
+        stack_map_sites: none,
+        stack_maps: none,
+        stack_map_words: none,
+        more_trap_stubs: [precast_abi::NONE; 8],
     }
 }
 

@@ -15,7 +15,7 @@ use crate::reloc::{Field, Reloc, Target};
 use crate::translate::{Env, Namespace};
 use crate::unwind::FrameCode;
 use cranelift_codegen::Context;
-use cranelift_codegen::ir::{Function, SourceLoc, UserExternalName};
+use cranelift_codegen::ir::{Function, Opcode, SourceLoc, UserExternalName};
 use precast_abi::addrmap;
 use precast_abi::trap::TrapCode;
 use sha2::{Digest, Sha256};
@@ -75,7 +75,8 @@ impl<'a> Known<'a> {
     ) -> Result<Code, CompileError> {
         let names = context.func.params.user_named_funcs();
         let names: Vec<UserExternalName> = names.values().cloned().collect();
-        if context.func.dfg.num_insts() < LEAST_INSTRUCTIONS || !are_distinct(&names) {
+        let is_small = context.func.dfg.num_insts() < LEAST_INSTRUCTIONS;
+        if is_small || !are_distinct(&names) || !is_plain(&context.func) {
             return generate(context, positions);
         }
         let locations = Locations::number(&mut context.func);
@@ -108,6 +109,20 @@ impl<'a> Known<'a> {
         }
         hash.finalize().into()
     }
+}
+
+/// Whether an entry can tell all of a function's code: no handlers, and no stack maps.
+fn is_plain(func: &Function) -> bool {
+    let blocks = func.layout.blocks();
+    let mut insts = blocks.flat_map(|block| func.layout.block_insts(block));
+    insts.all(|inst| {
+        let entries = func.dfg.user_stack_map_entries(inst);
+        let catches = matches!(
+            func.dfg.insts[inst].opcode(),
+            Opcode::TryCall | Opcode::TryCallIndirect
+        );
+        !catches && entries.is_none_or(|entries| entries.is_empty())
+    })
 }
 
 /// Whether each name has one number only.
@@ -207,9 +222,10 @@ fn encode(code: &Code, names: &[UserExternalName], locations: &Locations) -> Opt
         address_map,
         frame,
         exception_sites,
+        stack_maps,
     } = code;
-    // Handlers are no part of an entry.
-    if !exception_sites.is_empty() {
+    // Handlers and stack maps are no part of an entry.
+    if !exception_sites.is_empty() || !stack_maps.is_empty() {
         return None;
     }
     let mut out = Vec::with_capacity(bytes.len() * 2);
@@ -319,5 +335,6 @@ fn decode(
         address_map: address_map.into(),
         frame: FrameCode::from_parts(frame, frame_end),
         exception_sites: Box::default(),
+        stack_maps: Box::default(),
     })
 }

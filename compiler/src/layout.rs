@@ -20,6 +20,7 @@ use crate::module::{
 };
 use cranelift_codegen::entity::{EntityRef, SecondaryMap};
 use precast_abi::NONE;
+use precast_abi::heap::HeapDef;
 use precast_abi::instance::{FuncRef, ImportedFunc, InstanceHeader, MemoryDef, TableDef};
 use precast_abi::object::InstanceLayout;
 
@@ -55,6 +56,8 @@ pub(crate) struct Layout {
     pub(crate) counters: u32,
     /// How many counters there are.
     pub(crate) counter_count: u32,
+    /// The `HeapDef`; 0 where there is none.
+    pub(crate) heap: u32,
 }
 
 /// A distance for each index of a space.
@@ -125,6 +128,7 @@ impl Layout {
             globals_size: 0,
             counters: NONE,
             counter_count: counters,
+            heap: 0,
         };
         layout.place_globals(module, &mut cursor)?;
         layout.place_definitions(module, &mut cursor)?;
@@ -135,6 +139,9 @@ impl Layout {
         }
         layout.regions.mutable = cursor.take(0, 16)?;
         layout.place_imports(module, &mut cursor)?;
+        if module.has_heap_def {
+            layout.heap = cursor.take_record::<HeapDef>()?;
+        }
         layout.regions.type_ids = cursor.take(module.types.len() as u64 * 4, 8)?;
         layout.place_func_refs(module, &mut cursor)?;
         layout.regions.size = cursor.take(0, 16)?;

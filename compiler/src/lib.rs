@@ -39,7 +39,7 @@ pub use compile::Progress;
 pub use cpu::{Cpu, Level};
 pub use error::CompileError;
 pub use known::{FunctionCache, FunctionKey};
-pub use options::{Emit, OptLevel, Options, Target};
+pub use options::{Collector, Emit, OptLevel, Options, Target};
 pub use passes::{Pass, Passes};
 pub use policy::Features;
 pub use precast_abi::profile::{Profile, ProfileError};
@@ -150,6 +150,7 @@ fn compile_level(
     })?;
     let lowering = isa::build_lowering(options)?;
     let mut module = pool.install(|| ModuleInfo::read_for(options, wasm))?;
+    module.add_heap(options.gc_heap);
     if let Some(bytes) = options.memory_reservation {
         module.limit_memory(bytes)?;
     }
@@ -166,6 +167,7 @@ fn compile_level(
         plain: &*plain,
         lowering: &*lowering,
         fuel: options.fuel,
+        collects: options.collector == options::Collector::Copying,
         passes: options.passes.at(options.opt).on(options.target.arch()),
         counters: counters.as_ref(),
         profile: profile.as_ref(),

@@ -231,6 +231,7 @@ mod tests {
             address_map: [].into(),
             frame: FrameCode::default(),
             exception_sites: Box::default(),
+            stack_maps: Box::default(),
         }
     }
 

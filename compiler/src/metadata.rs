@@ -7,9 +7,9 @@ use crate::levels::Role;
 use crate::link::Text;
 use crate::module::{
     Bounds, CodeTable, DataMode, DataSegment, ElementItems, ElementMode, Entity, FuncIndex,
-    ModuleInfo, abi_ref_type, abi_val_type,
+    ModuleInfo, TypeIndex,
 };
-use crate::options::Options;
+use crate::options::{Collector, Options};
 use crate::segments::Image;
 use crate::strings::Strings;
 use crate::stubs;
@@ -21,6 +21,7 @@ use precast_abi::object::*;
 use precast_abi::trap::TrapCode;
 use precast_abi::types::ValType;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 
 /// What made an object.
 const PRODUCER: &str = concat!("precast ", env!("CARGO_PKG_VERSION"));
@@ -156,6 +157,8 @@ pub(crate) fn build<'a>(
     b.encode_segments(source)?;
     b.encode_traps(source.text)?;
     b.encode_exceptions(source)?;
+    b.encode_sub_types(source.module)?;
+    b.encode_stack_maps(source.text)?;
     b.header.code_tables = b.blob(&encode_code_tables(source)?, 4)?;
     let records: Vec<_> = code_table_records(module).collect();
     b.header.code_table_records = b.records(&records)?;
@@ -272,7 +275,12 @@ impl Builder {
         let shares = matches!(source.role, Role::Further);
         header.flags = flag(source.options.fuel, ObjectHeader::FUEL)
             | flag(pads, ObjectHeader::LANDING_PADS)
-            | flag(shares, ObjectHeader::SHARES_IMAGE);
+            | flag(shares, ObjectHeader::SHARES_IMAGE)
+            | flag(
+                source.options.collector == Collector::Null,
+                ObjectHeader::NEVER_COLLECTS,
+            );
+        header.heap = source.layout.heap;
         header.counters = source.layout.counters;
         header.counter_count = source.layout.counter_count;
         let imported = source.module.imported;
@@ -284,8 +292,12 @@ impl Builder {
         header.source_hash = Sha256::digest(source.wasm).into();
         for code in TrapCode::ALL {
             let stub = source.text.offset(Namespace::TrapStub, code as u32);
-            // Code never traps with those that have no place.
-            if let Some(place) = header.trap_stubs.get_mut(code as usize) {
+            let more = (code as usize).wrapping_sub(header.trap_stubs.len());
+            let (first, more) = (
+                header.trap_stubs.get_mut(code as usize),
+                header.more_trap_stubs.get_mut(more),
+            );
+            if let Some(place) = first.or(more) {
                 *place = stub;
             }
         }
@@ -293,11 +305,12 @@ impl Builder {
 
     fn encode_types(&mut self, source: &Source<'_>) -> Result<(), CompileError> {
         let mut val_types: Vec<ValType> = Vec::new();
+        let abi = |ty| source.module.abi_val_type(ty);
         let mut types = Vec::with_capacity(source.module.types.len());
         for ty in source.module.types.values() {
             let first = val_types.len() as u32;
-            val_types.extend(ty.params.iter().copied().map(abi_val_type));
-            val_types.extend(ty.results.iter().copied().map(abi_val_type));
+            val_types.extend(ty.params.iter().copied().map(&abi));
+            val_types.extend(ty.results.iter().copied().map(&abi));
             let stub = |namespace| source.text.offset(namespace, ty.canonical.as_u32());
             types.push(TypeRecord {
                 first,
@@ -378,7 +391,7 @@ impl Builder {
             .map(|(index, table)| TableRecord {
                 min: table.min,
                 max: table.max.unwrap_or(0),
-                elem: abi_ref_type(table.elem),
+                elem: module.abi_ref_type(table.elem),
                 flags: flag(table.max.is_some(), TableRecord::HAS_MAX)
                     | flag(table.index64, TableRecord::INDEX64)
                     | flag(table.immutable.is_some(), TableRecord::IMMUTABLE),
@@ -399,7 +412,8 @@ impl Builder {
                     max: memory.max.unwrap_or(0),
                     flags: flag(memory.max.is_some(), MemoryRecord::HAS_MAX)
                         | flag(memory.index64, MemoryRecord::INDEX64)
-                        | flag(memory.shared, MemoryRecord::SHARED),
+                        | flag(memory.shared, MemoryRecord::SHARED)
+                        | flag(memory.is_heap, MemoryRecord::HEAP),
                     page_size_log2: memory.page_size_log2,
                     def: layout.memories.get(index),
                     reserved: 0,
@@ -413,7 +427,7 @@ impl Builder {
             .globals
             .iter()
             .map(|(index, global)| GlobalRecord {
-                ty: abi_val_type(global.ty),
+                ty: module.abi_val_type(global.ty),
                 mutable: u32::from(global.mutable),
                 cell: layout.globals.get(index),
             })
@@ -447,7 +461,7 @@ impl Builder {
             let values = source.layout.element_values.get(index);
             let len = if needed { segment.items.len() } else { 0 };
             elements.push(ElementRecord {
-                elem: abi_ref_type(segment.ty),
+                elem: source.module.abi_ref_type(segment.ty),
                 functions,
                 values,
                 len,
@@ -507,6 +521,49 @@ impl Builder {
         self.header.exception_sites = self.records(&sites)?;
         self.header.exception_frames = self.records(&frames)?;
         self.header.exception_handlers = self.records(&handlers)?;
+        Ok(())
+    }
+
+    /// What types are besides function types, if any is.
+    fn encode_sub_types(&mut self, module: &ModuleInfo<'_>) -> Result<(), CompileError> {
+        if !module.has_sub_types() {
+            return Ok(());
+        }
+        let (mut types, mut fields) = (Vec::new(), Vec::new());
+        for ty in module.types.values().map(|ty| &ty.sub) {
+            types.push(SubTypeRecord {
+                kind: ty.kind as u32,
+                flags: flag(ty.is_final, SubTypeRecord::FINAL),
+                supertype: ty.supertype.map_or(NONE, TypeIndex::as_u32),
+                group: ty.group.as_u32(),
+                first_field: fields.len() as u32,
+                fields: ty.fields.len() as u32,
+            });
+            fields.extend(ty.fields.iter().map(|field| module.abi_field(field)));
+        }
+        self.header.sub_types = self.records(&types)?;
+        self.header.fields = self.records(&fields)?;
+        Ok(())
+    }
+
+    /// Where code holds references into the heap during calls. Equal maps are there once.
+    fn encode_stack_maps(&mut self, text: &Text) -> Result<(), CompileError> {
+        let mut known: HashMap<&[u32], u32> = HashMap::new();
+        let (mut sites, mut maps, mut words) = (Vec::new(), Vec::new(), Vec::<u32>::new());
+        for piece in text.pieces() {
+            for map in &piece.code.stack_maps {
+                sites.push(piece.offset + map.return_offset);
+                let start = known.entry(&map.words).or_insert_with(|| {
+                    let start = words.len() as u32;
+                    words.extend_from_slice(&map.words);
+                    start
+                });
+                maps.push(*start);
+            }
+        }
+        self.header.stack_map_sites = self.records(&sites)?;
+        self.header.stack_maps = self.records(&maps)?;
+        self.header.stack_map_words = self.records(&words)?;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ mod read;
 mod types;
 
 pub(crate) use const_expr::{ConstValue, Init};
-pub(crate) use types::{FuncType, abi_ref_type, abi_val_type};
+pub(crate) use types::{Field, FuncType};
 
 use crate::error::CompileError;
 use crate::passes::BranchHints;
@@ -86,6 +86,11 @@ pub(crate) struct ModuleInfo<'a> {
     pub(crate) code_tables: Vec<CodeTable>,
     /// Elements of immutable tables that are the only ones there of a type (canonical).
     pub(crate) sole_elements: BTreeMap<(TableIndex, TypeIndex), SoleElement>,
+    /// Whether its code makes or looks at garbage-collected objects, or compares types that have
+    /// supertypes.
+    pub(crate) has_heap_def: bool,
+    /// Whether it makes or looks at garbage-collected objects.
+    pub(crate) makes_objects: bool,
 }
 
 /// The only element of a table that is a function of some type.
@@ -172,6 +177,8 @@ impl Function<'_> {
 pub(crate) struct Table<'a> {
     /// Type of its elements.
     pub(crate) elem: RefType,
+    /// Whether its elements are `FuncRef` records, by value.
+    pub(crate) holds_func_refs: bool,
     /// Least length in elements.
     pub(crate) min: u64,
     /// Greatest length in elements.
@@ -192,11 +199,6 @@ pub(crate) struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Whether its elements are `FuncRef` records, by value.
-    pub(crate) fn holds_func_refs(&self) -> bool {
-        types::abi_ref_type(self.elem).is_func_ref()
-    }
-
     /// Its length in elements, where that can never change.
     pub(crate) fn fixed_len(&self) -> Option<u64> {
         let own = !self.imported && !self.exported;
@@ -205,7 +207,7 @@ impl Table<'_> {
 
     /// Bytes of one element in a table that can change.
     pub(crate) fn element_size(&self) -> u32 {
-        if self.holds_func_refs() { 32 } else { 8 }
+        if self.holds_func_refs { 32 } else { 8 }
     }
 }
 
@@ -233,7 +235,11 @@ const RESERVATION_UNIT: u64 = 64 << 10;
 /// and no more than an address space has room for.
 const MAX_RESERVATION: u64 = 1 << 46;
 
-/// A linear memory.
+/// A page of a memory, and the most of them that a heap has: no address in it is near 2^32.
+const PAGE: u64 = 64 << 10;
+const MAX_HEAP_PAGES: u64 = (1 << 16) - 1;
+
+/// A linear memory, or the heap.
 pub(crate) struct Memory {
     /// Least length in pages.
     pub(crate) min: u64,
@@ -253,6 +259,8 @@ pub(crate) struct Memory {
     pub(crate) grown: bool,
     /// How accesses stay in bounds.
     pub(crate) bounds: Bounds,
+    /// Whether it is the heap, which no operator names.
+    pub(crate) is_heap: bool,
 }
 
 /// How accesses to a memory stay in bounds.
@@ -416,11 +424,32 @@ impl<'a> ModuleInfo<'a> {
         self.types[ty].canonical
     }
 
+    /// Adds the heap, if the module can make objects: the last memory, of no more than `bytes`.
+    pub(crate) fn add_heap(&mut self, bytes: Option<u64>) {
+        if !self.makes_objects {
+            return;
+        }
+        let most = bytes.unwrap_or(u64::MAX) / PAGE;
+        self.memories.push(Memory {
+            min: 1,
+            max: Some(most.clamp(1, MAX_HEAP_PAGES)),
+            index64: false,
+            page_size_log2: 16,
+            shared: false,
+            imported: false,
+            exported: false,
+            grown: true,
+            bounds: Bounds::Checked { capacity: 0 },
+            is_heap: true,
+        });
+    }
+
     /// Gives memory 0, where it is the module's own, no more than `bytes` of address space: accesses
     /// are checked where guard pages would need more.
     pub(crate) fn limit_memory(&mut self, bytes: u64) -> Result<(), CompileError> {
         let index = MemoryIndex::from_u32(0);
-        let Some(memory) = self.memories.get_mut(index).filter(|m| !m.is_elsewhere()) else {
+        let own = |memory: &&mut Memory| !memory.is_elsewhere() && !memory.is_heap;
+        let Some(memory) = self.memories.get_mut(index).filter(own) else {
             return Ok(());
         };
         let capacity = bytes.max(1).checked_next_multiple_of(RESERVATION_UNIT);

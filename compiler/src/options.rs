@@ -31,6 +31,11 @@ pub struct Options {
     pub memory_reservation: Option<u64>,
     /// The proposals that the module may use: others are refused, though they could be translated.
     pub features: Features,
+    /// What becomes of garbage-collected objects that nothing refers to any more.
+    pub collector: Collector,
+    /// The most bytes that the heap for garbage-collected objects may take, of which a copying collector
+    /// has half for objects; `None` for 4 GiB less 64 KiB.
+    pub gc_heap: Option<u64>,
     /// Whether the code counts what it executes and stops when its fuel is used up.
     pub fuel: bool,
     /// The name of the one global symbol of a relocatable object, an identifier of C;
@@ -59,6 +64,17 @@ pub enum OptLevel {
     Speed,
     /// Running fast, where that does not make it larger.
     Size,
+}
+
+/// What becomes of garbage-collected objects that nothing refers to any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Collector {
+    /// Those that something refers to are copied when the room for objects is used up.
+    #[default]
+    Copying,
+    /// Nothing: objects take room until there is none. What a guest that runs for a moment needs, and
+    /// the fastest.
+    Null,
 }
 
 /// What to make of a module.

@@ -20,7 +20,7 @@ const fn proposal(name: &'static str, own: F, needs: F) -> Proposal {
 }
 
 /// Every proposal that can be named, those of 2.0 included.
-const PROPOSALS: [Proposal; 18] = [
+const PROPOSALS: [Proposal; 19] = [
     proposal("mutable-global", F::MUTABLE_GLOBAL, F::empty()),
     proposal("sign-extension", F::SIGN_EXTENSION, F::empty()),
     proposal(
@@ -54,6 +54,11 @@ const PROPOSALS: [Proposal; 18] = [
     proposal("wide-arithmetic", F::WIDE_ARITHMETIC, F::empty()),
     proposal("threads", F::THREADS, F::empty()),
     proposal("exceptions", F::EXCEPTIONS, F::REFERENCE_TYPES),
+    proposal(
+        "gc",
+        F::GC,
+        F::REFERENCE_TYPES.union(F::FUNCTION_REFERENCES),
+    ),
     proposal("legacy-exceptions", F::LEGACY_EXCEPTIONS, F::empty()),
 ];
 
@@ -187,7 +192,7 @@ mod tests {
     fn what_is_wrong_or_not_translated_stays_so() {
         let invalid = refusal("mvp", "(module (func (result i32)))");
         assert!(matches!(invalid, Some(CompileError::Invalid { .. })));
-        let lacking = refusal("mvp", "(module (type (struct)))");
+        let lacking = refusal("mvp", "(module (type $f (func)) (type (cont $f)))");
         assert!(
             matches!(lacking, Some(CompileError::Unsupported { .. })),
             "{lacking:?}"
@@ -201,7 +206,15 @@ mod tests {
             Features::parse("-simd"),
             Features::parse("all,-relaxed-simd,-simd")
         );
-        for bad in ["", "simd", "mvp,all", "mvp,simd", "+gc", "-", "é"] {
+        for bad in [
+            "",
+            "simd",
+            "mvp,all",
+            "mvp,simd",
+            "+continuations",
+            "-",
+            "é",
+        ] {
             let error = Features::parse(bad).unwrap_err().to_string();
             assert!(error.contains("wide-arithmetic"), "{error}");
         }

@@ -17,8 +17,10 @@
 //! - Source locations are offsets in the module's bytes.
 
 mod address;
+mod array;
 mod atomic;
 mod call;
+mod cast;
 mod control;
 mod convert;
 mod count;
@@ -28,6 +30,7 @@ mod exception;
 mod fuel;
 mod func;
 mod global;
+mod heap;
 mod init;
 mod instance;
 mod legacy;
@@ -37,6 +40,7 @@ mod reference;
 mod runtime;
 mod signature;
 mod simd;
+mod structs;
 mod table;
 mod trap;
 

@@ -407,6 +407,18 @@ impl Exceptions {
         self.next_look = self.next_look.min(MAX_EXCEPTIONS);
     }
 
+    /// Shows the references into the heap that kept exceptions carry.
+    pub(crate) fn for_each_heap_ref(&mut self, mut look: impl FnMut(&mut u64)) {
+        for kept in self.kept.iter_mut().filter_map(|place| place.kept.as_mut()) {
+            let ty = kept.ty;
+            for (cell, ty) in kept.record[1..].iter_mut().zip(ty.params()) {
+                if matches!(ty, ValType::Ref(ty) if ty.is_any()) {
+                    look(&mut cell.0[0]);
+                }
+            }
+        }
+    }
+
     /// Marks the exception that a word names: its place, if it was not marked before.
     fn reach(&mut self, word: u64) -> Option<usize> {
         let (index, uses) = place_of(word)?;

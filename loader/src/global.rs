@@ -44,7 +44,11 @@ impl Global {
             .expect("boxes are not null")
             .cast::<u64>();
         cell.as_ptr().expose_provenance();
-        core.rare_mut().globals.push(place);
+        let rare = core.rare_mut();
+        if matches!(ty.content, ValType::Ref(ty) if ty.is_any()) {
+            rare.heap_globals.push(rare.globals.len());
+        }
+        rare.globals.push(place);
         Ok(Global {
             store: core.id,
             cell,

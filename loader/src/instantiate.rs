@@ -10,10 +10,11 @@ use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use precast_abi::heap::HeapDef;
 use precast_abi::instance::{
     FuncRef, GUARD_RESERVATION, GUARD_TAIL, ImportedFunc, InstanceHeader, MemoryDef, TableDef,
 };
-use precast_abi::object::{ImageRun, TableRecord};
+use precast_abi::object::{ImageRun, MemoryRecord, ObjectHeader, TableRecord};
 use precast_abi::{NONE, object::ExternKind};
 
 use crate::activation::Region;
@@ -24,6 +25,7 @@ use crate::exception::TagId;
 use crate::func::Func;
 use crate::global::Global;
 use crate::host::record::{HostBox, HostDef};
+use crate::interner;
 use crate::memory::{Home, MemoryEntity, shift, slot_capacity};
 use crate::module::{FuncRefSite, Module, memory_type, table_type};
 use crate::object::{Damage, Fault, Metadata, Part};
@@ -215,6 +217,7 @@ struct Rollback {
     tables: usize,
     memory_bytes: u64,
     table_elements: u64,
+    heap: Option<u32>,
 }
 
 impl Rollback {
@@ -224,6 +227,7 @@ impl Rollback {
             tables: core.tables.len(),
             memory_bytes: core.memory_bytes,
             table_elements: core.table_elements,
+            heap: core.heap,
         }
     }
 
@@ -232,6 +236,7 @@ impl Rollback {
         core.tables.truncate(self.tables);
         core.memory_bytes = self.memory_bytes;
         core.table_elements = self.table_elements;
+        core.heap = self.heap;
     }
 }
 
@@ -320,10 +325,17 @@ fn fill(
     let mut imports = Imports::default();
     sort_imports(core, module, resolved, &mut imports)?;
     let memories = make_memories(core, module, slot, index, &imports, room)?;
+    let heap = metadata.heap_memory()?;
+    write_heap_def(
+        core,
+        header,
+        slot,
+        heap.map(|index| memories[index as usize]),
+    )?;
     let memory0 = memories
         .first()
-        // Host functions get no reference to bytes that other threads may write.
-        .filter(|&&memory| core.shared_memory(memory).is_none())
+        // Host functions get no reference to bytes that other threads may write, and none to objects.
+        .filter(|&&memory| core.shared_memory(memory).is_none() && heap != Some(0))
         .map(|&memory| core.memories[memory as usize].def);
     let window = match memories.first() {
         Some(&memory) if header.imported_memories > 0 => {
@@ -338,6 +350,32 @@ fn fill(
         place_image(core, module, &metadata.image_run(run)?, slot, &memories)?;
     }
     Ok((imports, memories, tables))
+}
+
+/// Tells generated code of the store's heap, which is `own` where no instance has had one before.
+fn write_heap_def(
+    core: &mut StoreCore,
+    header: &ObjectHeader,
+    slot: &Slot,
+    own: Option<u32>,
+) -> Result<(), Error> {
+    if header.heap == 0 {
+        return Ok(());
+    }
+    if core.heap.is_none() {
+        core.heap = own;
+    }
+    let base = core
+        .heap
+        .map_or(0, |heap| core.memories[heap as usize].def().base);
+    let types = interner::rows().ok_or(SystemError {
+        what: "reserve",
+        bytes: 64 << 20,
+        source: None,
+    })?;
+    // SAFETY: the place is a region of this size (checked when the object is opened).
+    unsafe { slot.write(header.heap, HeapDef { base, types }) };
+    Ok(())
 }
 
 fn write_type_ids(slot: &Slot, distance: u32, ids: &[TypeId]) {
@@ -487,6 +525,14 @@ fn make_memories(
             // SAFETY: the accessor has checked that there is room for an address.
             unsafe { slot.write(record.def, def as u64) };
             memories.push(core.adopt_memory(memory));
+            continue;
+        }
+        if record.flags & MemoryRecord::HEAP != 0
+            && index > 0
+            && let Some(heap) = core.heap
+        {
+            // The store has one, which serves all of its instances.
+            memories.push(heap);
             continue;
         }
         let bytes = shift(ty.min, ty.page_size_log2).unwrap_or(u64::MAX);

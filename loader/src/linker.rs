@@ -238,7 +238,7 @@ fn resolve(definition: Definition) -> Resolved {
 /// matching.
 fn fits(found: &ExternType, expected: &ExternType) -> bool {
     match (found, expected) {
-        (ExternType::Func(found), ExternType::Func(expected)) => found == expected,
+        (ExternType::Func(found), ExternType::Func(expected)) => found.matches(*expected),
         (ExternType::Table(found), ExternType::Table(expected)) => table_fits(found, expected),
         (ExternType::Memory(found), ExternType::Memory(expected)) => memory_fits(found, expected),
         (ExternType::Global(found), ExternType::Global(expected)) => global_fits(found, expected),

@@ -9,10 +9,13 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use precast_abi::object::{ExternKind, GlobalRecord, MemoryRecord, TableRecord};
+use precast_abi::NONE;
+use precast_abi::object::{
+    ExternKind, GlobalRecord, MemoryRecord, SubTypeRecord, TableRecord, TypeKind,
+};
 use precast_abi::types::ValType as AbiValType;
 
-use crate::interner;
+use crate::interner::{self, Written};
 use crate::object::{Damage, Fault, MappedObject, Metadata, OpenError, Part};
 use crate::registry::Registration;
 #[cfg(feature = "signatures")]
@@ -362,20 +365,28 @@ fn intern_types(metadata: Metadata<'_>) -> Result<Box<[TypeId]>, OpenError> {
     let mut types = Vec::new();
     for index in 0..metadata.header().types.len {
         let ty = metadata.ty(index)?;
-        let params = metadata
-            .params(&ty)
-            .collect::<Result<Vec<AbiValType>, _>>()?;
-        let results = metadata
-            .results(&ty)
-            .collect::<Result<Vec<AbiValType>, _>>()?;
-        types.push((params, results));
+        let params = metadata.params(&ty).collect::<Result<Vec<_>, _>>()?;
+        let results = metadata.results(&ty).collect::<Result<Vec<_>, _>>()?;
+        let mut written = Written {
+            params,
+            results,
+            kind: TypeKind::Function,
+            is_final: true,
+            supertype: None,
+            group: index,
+            fields: Vec::new(),
+        };
+        if metadata.header().sub_types.len > 0 {
+            let (sub, kind) = metadata.sub_type(index)?;
+            written.kind = kind;
+            written.is_final = sub.flags & SubTypeRecord::FINAL != 0;
+            written.supertype = (sub.supertype != NONE).then_some(sub.supertype);
+            written.group = sub.group;
+            written.fields = metadata.fields(&sub).collect::<Result<_, _>>()?;
+        }
+        types.push(written);
     }
-    interner::intern_module(
-        types
-            .iter()
-            .map(|(params, results)| Some((&params[..], &results[..]))),
-    )
-    .ok_or_else(|| Damage::of(Part::Type, Fault::BadType).into())
+    interner::intern_module(&types).ok_or_else(|| Damage::of(Part::Type, Fault::BadType).into())
 }
 
 pub(crate) fn memory_type(memory: &MemoryRecord) -> MemoryType {

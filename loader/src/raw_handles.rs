@@ -42,7 +42,26 @@ macro_rules! indices {
     )*};
 }
 
-indices!(Instance, Memory, Table, ExternRef);
+indices!(Instance, Memory, Table);
+
+impl ExternRef {
+    /// The handle as numbers that [`ExternRef::from_raw`] takes. Neither is 0.
+    pub fn to_raw(self) -> [u64; 2] {
+        [self.store.get(), self.bits.get()]
+    }
+
+    /// The handle whose numbers these are; `None` where they can be of none.
+    ///
+    /// # Safety
+    ///
+    /// They must come from [`ExternRef::to_raw`], in this process.
+    pub unsafe fn from_raw([store, bits]: [u64; 2]) -> Option<ExternRef> {
+        Some(ExternRef {
+            store: NonZeroU64::new(store)?,
+            bits: NonZeroU64::new(bits)?,
+        })
+    }
+}
 
 impl Tag {
     /// The handle as numbers that [`Tag::from_raw`] takes. The first is never 0.
@@ -140,6 +159,13 @@ fn type_to_raw(ty: GlobalType) -> u64 {
                 HeapType::NoFunc => 2,
                 HeapType::NoExtern => 3,
                 HeapType::Concrete(id) => 4 | u64::from(id.0) << 16,
+                HeapType::Object(id) => 7 | u64::from(id.0) << 16,
+                HeapType::Any => 8,
+                HeapType::Eq => 9,
+                HeapType::I31 => 10,
+                HeapType::Struct => 11,
+                HeapType::Array => 12,
+                HeapType::None => 13,
                 HeapType::Exn => 5,
                 HeapType::NoExn => 6,
             };
@@ -166,6 +192,13 @@ fn type_from_raw(bits: u64) -> Option<GlobalType> {
                 4 => HeapType::Concrete(TypeId((bits >> 32) as u32)),
                 5 => HeapType::Exn,
                 6 => HeapType::NoExn,
+                7 => HeapType::Object(TypeId((bits >> 32) as u32)),
+                8 => HeapType::Any,
+                9 => HeapType::Eq,
+                10 => HeapType::I31,
+                11 => HeapType::Struct,
+                12 => HeapType::Array,
+                13 => HeapType::None,
                 _ => return None,
             },
         }),
@@ -215,6 +248,13 @@ mod tests {
             HeapType::Exn,
             HeapType::NoExn,
             HeapType::Concrete(id),
+            HeapType::Object(id),
+            HeapType::Any,
+            HeapType::Eq,
+            HeapType::I31,
+            HeapType::Struct,
+            HeapType::Array,
+            HeapType::None,
         ];
         let refs = heaps.into_iter().flat_map(|heap| {
             [false, true].map(|nullable| ValType::Ref(RefType { nullable, heap }))

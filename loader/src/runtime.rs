@@ -65,12 +65,12 @@ impl<'a> Context<'a> {
         unsafe { self.core.as_ref() }
     }
 
-    fn core_mut(&mut self) -> &mut StoreCore {
+    pub(crate) fn core_mut(&mut self) -> &mut StoreCore {
         // SAFETY: as above; the host that entered the guest does not use its borrow meanwhile.
         unsafe { self.core.as_mut() }
     }
 
-    fn instance(&self) -> &InstanceData {
+    pub(crate) fn instance(&self) -> &InstanceData {
         &self.core().instances[self.instance]
     }
 
@@ -116,7 +116,7 @@ impl<'a> Context<'a> {
     }
 
     /// Runs the body of a runtime function that may trap.
-    fn run(&self, body: impl FnOnce(&Self) -> Result<(), TrapCode>) {
+    pub(crate) fn run(&self, body: impl FnOnce(&Self) -> Result<(), TrapCode>) {
         if let Err(code) = body(self) {
             self.activation.fail_with_trap(code);
         }
@@ -137,7 +137,12 @@ impl<'a> Context<'a> {
 
     /// Calls `piece` with offset and length of each piece of `len` bytes, in rising order or, if
     /// they overlap the other way, in falling order; stops early where the guest is to be left.
-    fn in_pieces(&self, len: usize, falling: Falling, mut piece: impl FnMut(usize, usize)) {
+    pub(crate) fn in_pieces(
+        &self,
+        len: usize,
+        falling: Falling,
+        mut piece: impl FnMut(usize, usize),
+    ) {
         let mut done = 0;
         while done < len && !(done > 0 && self.activation.must_stop()) {
             let size = PIECE.min(len - done);
@@ -148,10 +153,10 @@ impl<'a> Context<'a> {
 }
 
 /// Whether pieces are taken from the end.
-struct Falling(bool);
+pub(crate) struct Falling(pub(crate) bool);
 
 /// The two indices in a pair.
-fn unpair(pair: u64) -> (u64, u64) {
+pub(crate) fn unpair(pair: u64) -> (u64, u64) {
     (pair >> 32, pair & 0xffff_ffff)
 }
 
@@ -222,15 +227,7 @@ pub(crate) unsafe extern "C" fn memory_init(base: usize, pair: u64, dst: u64, sr
     // SAFETY: the crossing's promise.
     unsafe { Context::new(base) }.run(|context| {
         let (memory, segment) = unpair(pair);
-        let metadata = context.instance().module.metadata();
-        let flag = context.dropped(metadata.header().layout.data_dropped, segment);
-        // SAFETY: the region has a byte for each segment.
-        let dropped = unsafe { flag.read() } != 0;
-        let bytes = if dropped {
-            &[]
-        } else {
-            metadata.data(segment as u32).unwrap_or(&[])
-        };
+        let bytes = context.segment_bytes(segment);
         let end = src
             .checked_add(len)
             .filter(|&end| end <= bytes.len() as u64);
@@ -319,15 +316,9 @@ pub(crate) unsafe extern "C" fn table_init(base: usize, pair: u64, dst: u64, src
     // SAFETY: the crossing's promise.
     unsafe { Context::new(base) }.run(|context| {
         let (table, segment) = unpair(pair);
-        let metadata = context.instance().module.metadata();
-        let layout = &metadata.header().layout;
-        // SAFETY: the region has a byte for each segment.
-        let dropped = unsafe { context.dropped(layout.elem_dropped, segment).read() } != 0;
         let bad = TrapCode::TableOutOfBounds;
-        let element = metadata.element(segment as u32).map_err(|_| bad)?;
-        let available = if dropped { 0 } else { u64::from(element.len) };
         src.checked_add(len)
-            .filter(|&end| end <= available)
+            .filter(|&end| end <= context.available_elements(segment))
             .ok_or(bad)?;
         let table = context.table(table);
         table.elements(dst, len).ok_or(bad)?;
@@ -335,20 +326,7 @@ pub(crate) unsafe extern "C" fn table_init(base: usize, pair: u64, dst: u64, src
             if i % PIECE_OF_ELEMENTS == PIECE_OF_ELEMENTS - 1 && context.activation.must_stop() {
                 break;
             }
-            let item = (src + i) as u32;
-            let reference = if element.values == precast_abi::NONE {
-                match metadata
-                    .element_function(segment as u32, &element, item)
-                    .map_err(|_| bad)?
-                {
-                    Some(function) => context.function_reference(function)?,
-                    None => 0,
-                }
-            } else {
-                let at = context.base - element.values as usize + item as usize * 8;
-                // SAFETY: the metadata accessor has checked that the values are a region.
-                unsafe { std::ptr::with_exposed_provenance::<u64>(at).read() }
-            };
+            let reference = context.segment_reference(segment, src + i)?;
             // SAFETY: references of a segment are of its table's kind; bounds were checked.
             unsafe { table.fill(dst + i, 1, reference) };
         }
@@ -371,6 +349,51 @@ pub(crate) unsafe extern "C" fn elem_drop(base: usize, segment: u64) {
 }
 
 impl Context<'_> {
+    /// Whether the guest is to be left.
+    pub(crate) fn must_stop(&self) -> bool {
+        self.activation.must_stop()
+    }
+
+    /// The bytes of a data segment: none where it was dropped.
+    pub(crate) fn segment_bytes(&self, segment: u64) -> &[u8] {
+        let metadata = self.instance().module.metadata();
+        let flag = self.dropped(metadata.header().layout.data_dropped, segment);
+        // SAFETY: the region has a byte for each segment.
+        let dropped = unsafe { flag.read() } != 0;
+        match dropped {
+            true => &[],
+            false => metadata.data(segment as u32).unwrap_or(&[]),
+        }
+    }
+
+    /// How many elements a segment has: none where it was dropped.
+    pub(crate) fn available_elements(&self, segment: u64) -> u64 {
+        let metadata = self.instance().module.metadata();
+        let flag = self.dropped(metadata.header().layout.elem_dropped, segment);
+        // SAFETY: the region has a byte for each segment.
+        let dropped = unsafe { flag.read() } != 0;
+        let element = metadata.element(segment as u32);
+        element.map_or(0, |element| if dropped { 0 } else { element.len.into() })
+    }
+
+    /// An element of a segment, as a reference.
+    pub(crate) fn segment_reference(&self, segment: u64, item: u64) -> Result<u64, TrapCode> {
+        let bad = TrapCode::TableOutOfBounds;
+        let metadata = self.instance().module.metadata();
+        let element = metadata.element(segment as u32).map_err(|_| bad)?;
+        if element.values == precast_abi::NONE {
+            let function = metadata.element_function(segment as u32, &element, item as u32);
+            return match function.map_err(|_| bad)? {
+                Some(function) => self.function_reference(function),
+                None => Ok(0),
+            };
+        }
+        let at = self.base - element.values as usize + item as usize * 8;
+        // SAFETY: the metadata accessor has checked that the values are a region, and the caller that
+        // the segment has so many.
+        Ok(unsafe { std::ptr::with_exposed_provenance::<u64>(at).read() })
+    }
+
     /// The `funcref` value of a function of the instance.
     fn function_reference(&self, function: u32) -> Result<u64, TrapCode> {
         let func = self.instance().func(self.core(), function);

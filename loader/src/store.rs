@@ -15,8 +15,8 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use precast_abi::instance::FuncRef;
 
@@ -24,6 +24,7 @@ use crate::activation::Activation;
 use crate::error::{LimitError, UseError};
 use crate::exception::Exceptions;
 use crate::func::Func;
+use crate::heap::Handles;
 use crate::host::record::HostBox;
 use crate::instantiate::InstanceData;
 use crate::interrupt::InterruptHandle;
@@ -68,6 +69,9 @@ pub struct StoreOptions {
     /// What each instance may execute to begin with, where its object was compiled to count that.
     /// See [`crate::Instance::set_fuel`].
     pub fuel: u64,
+    /// Whether garbage is collected whenever an object is made, not only where there is no room: slow,
+    /// for tests of what refers to objects.
+    pub collect_always: bool,
 }
 
 impl Default for StoreOptions {
@@ -78,6 +82,7 @@ impl Default for StoreOptions {
             stack_size: 1 << 20,
             max_nesting: 1000,
             fuel: u64::MAX,
+            collect_always: false,
         }
     }
 }
@@ -92,6 +97,10 @@ pub struct StoreCore {
     pub(crate) instances: Vec<InstanceData>,
     pub(crate) memories: Vec<MemoryEntity>,
     pub(crate) tables: Vec<TableEntity>,
+    /// The memory that is the heap for garbage-collected objects.
+    pub(crate) heap: Option<u32>,
+    /// Objects that the host, or a guest as an `externref`, refers to.
+    pub(crate) handles: OnceLock<Box<Mutex<Handles>>>,
     /// Boxed: there may be very many stores.
     pub(crate) rare: Option<Box<Rare>>,
 }
@@ -101,6 +110,8 @@ pub struct StoreCore {
 pub(crate) struct Rare {
     /// Globals of the host's own.
     pub(crate) globals: Fixed<std::cell::UnsafeCell<Cell>>,
+    /// Those of them that hold references into the heap.
+    pub(crate) heap_globals: Vec<usize>,
     /// Functions of the host's own that belong to no instance.
     pub(crate) host_funcs: Fixed<HostBox>,
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
@@ -245,6 +256,8 @@ impl StoreCore {
             instances: Vec::new(),
             memories: Vec::new(),
             tables: Vec::new(),
+            heap: None,
+            handles: OnceLock::new(),
             rare: None,
         }
     }
@@ -273,6 +286,12 @@ impl StoreCore {
         }
     }
 
+    /// Objects that the host, or a guest as an `externref`, refers to.
+    pub(crate) fn handles(&self) -> MutexGuard<'_, Handles> {
+        let handles = self.handles.get_or_init(Box::default);
+        handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What few stores have: this one does.
     pub(crate) fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
@@ -287,11 +306,11 @@ impl StoreCore {
 
     pub(crate) fn new_extern(&mut self, value: Box<dyn Any + Send + Sync>) -> ExternRef {
         let externs = &mut self.rare_mut().externs;
-        let index = u32::try_from(externs.len()).expect("fewer than 2^32 externrefs");
         externs.push(value);
+        let bits = NonZeroU64::new(externs.len() as u64).expect("one was added");
         ExternRef {
             store: self.id,
-            index,
+            bits,
         }
     }
 
@@ -304,10 +323,9 @@ impl StoreCore {
     /// The value whose `externref` value this is.
     #[inline]
     pub(crate) fn extern_from_bits(&self, bits: u64) -> Option<ExternRef> {
-        let index = u32::try_from(bits.checked_sub(1)?).ok()?;
         Some(ExternRef {
             store: self.id,
-            index,
+            bits: NonZeroU64::new(bits)?,
         })
     }
 

@@ -280,7 +280,10 @@ impl<'a> Thrower<'a> {
             // SAFETY: a table of references that are no functions has elements of 8 bytes.
             unsafe { words(start, start + def.len as usize * 8) }
         });
-        let globals = core.host_globals();
+        // Objects may hold references to exceptions, too.
+        let heap = core.heap_words();
+        // SAFETY: as above: objects lie within the accessible part of the heap.
+        let globals = unsafe { words(heap.start, heap.end) }.chain(core.host_globals());
         exceptions.look(more.chain(stack).chain(data).chain(tables).chain(globals));
         core.rare_mut().exceptions = exceptions;
     }

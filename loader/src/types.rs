@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use precast_abi::object::{FieldRecord, TypeKind};
+
 use crate::interner;
 
 /// The type of a value.
@@ -35,7 +37,7 @@ impl ValType {
         }
     }
 
-    /// The same type as objects write it down, with concrete types as `concrete` numbers them.
+    /// The same type as objects write it down, with what concrete types are subtypes of in their place.
     pub(crate) fn to_abi(self) -> precast_abi::types::ValType {
         use precast_abi::types::{HeapType as AbiHeap, ValType as Abi};
         match self {
@@ -47,6 +49,13 @@ impl ValType {
             ValType::Ref(r) => {
                 let heap = match r.heap {
                     HeapType::Func | HeapType::Concrete(_) => AbiHeap::Func,
+                    HeapType::Any => AbiHeap::Any,
+                    HeapType::Eq => AbiHeap::Eq,
+                    HeapType::I31 => AbiHeap::I31,
+                    HeapType::Struct => AbiHeap::Struct,
+                    HeapType::Array => AbiHeap::Array,
+                    HeapType::None => AbiHeap::None,
+                    HeapType::Object(_) => AbiHeap::Any,
                     HeapType::Extern => AbiHeap::Extern,
                     HeapType::NoFunc => AbiHeap::NoFunc,
                     HeapType::NoExtern => AbiHeap::NoExtern,
@@ -85,6 +94,12 @@ impl RefType {
         heap: HeapType::Exn,
     };
 
+    /// `anyref`.
+    pub const ANYREF: RefType = RefType {
+        nullable: true,
+        heap: HeapType::Any,
+    };
+
     /// Whether every reference of this type is one of `other` too.
     pub fn matches(self, other: RefType) -> bool {
         (other.nullable || !self.nullable) && self.heap.matches(other.heap)
@@ -101,6 +116,20 @@ impl RefType {
     /// Whether it refers to something of the host's.
     pub fn is_extern(self) -> bool {
         matches!(self.heap, HeapType::Extern | HeapType::NoExtern)
+    }
+
+    /// Whether it refers to garbage-collected objects, and what may stand in their place.
+    pub fn is_any(self) -> bool {
+        matches!(
+            self.heap,
+            HeapType::Any
+                | HeapType::Eq
+                | HeapType::I31
+                | HeapType::Struct
+                | HeapType::Array
+                | HeapType::None
+                | HeapType::Object(_)
+        )
     }
 
     /// Whether it refers to exceptions.
@@ -124,8 +153,22 @@ pub enum HeapType {
     Exn,
     /// No exception: only null.
     NoExn,
+    /// Whatever [`crate::AnyRef`] can be.
+    Any,
+    /// What can be compared: a struct, an array, or a 31-bit integer.
+    Eq,
+    /// A 31-bit integer.
+    I31,
+    /// Any struct.
+    Struct,
+    /// Any array.
+    Array,
+    /// None of these: only null.
+    None,
     /// A function of this type.
     Concrete(TypeId),
+    /// A struct or an array of this type.
+    Object(TypeId),
 }
 
 impl HeapType {
@@ -133,6 +176,24 @@ impl HeapType {
         match (self, other) {
             (HeapType::NoFunc, HeapType::Func | HeapType::Concrete(_)) => true,
             (HeapType::Concrete(_), HeapType::Func) => true,
+            (HeapType::Concrete(a), HeapType::Concrete(b))
+            | (HeapType::Object(a), HeapType::Object(b)) => interner::is_subtype(a, b),
+            (
+                HeapType::None,
+                HeapType::Any
+                | HeapType::Eq
+                | HeapType::I31
+                | HeapType::Struct
+                | HeapType::Array
+                | HeapType::Object(_),
+            ) => true,
+            (
+                HeapType::I31 | HeapType::Struct | HeapType::Array | HeapType::Object(_),
+                HeapType::Eq | HeapType::Any,
+            ) => true,
+            (HeapType::Eq, HeapType::Any) => true,
+            (HeapType::Object(id), HeapType::Struct) => id.kind() == TypeKind::Struct,
+            (HeapType::Object(id), HeapType::Array) => id.kind() == TypeKind::Array,
             (HeapType::NoExtern, HeapType::Extern) => true,
             (HeapType::NoExn, HeapType::Exn) => true,
             _ => self == other,
@@ -140,14 +201,28 @@ impl HeapType {
     }
 }
 
-/// The process-wide identity of a function type: equal types have equal ones.
+/// The process-wide identity of a type: equal types have equal ones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TypeId(pub(crate) u32);
 
 impl TypeId {
-    /// The type itself.
+    /// The type itself; of a struct or an array, one without parameters and results.
     pub fn func_type(self) -> FuncType {
         interner::lookup(self)
+    }
+
+    /// What it is a type of.
+    pub(crate) fn kind(self) -> TypeKind {
+        self.func_type().0.kind
+    }
+
+    /// The types of the fields of a struct, or of the elements of an array, in their order: what values
+    /// they hold, and whether those may be set.
+    pub fn fields(self) -> Vec<(ValType, bool)> {
+        let fields = self.func_type().0.fields.iter();
+        fields
+            .map(|field| (field.ty, field.flags & FieldRecord::MUTABLE != 0))
+            .collect()
     }
 }
 
@@ -157,13 +232,40 @@ impl fmt::Debug for TypeId {
     }
 }
 
-/// What the interner keeps of a function type, for as long as the process lives.
+/// A field of a struct, or the elements of an array.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field {
+    /// Type of its value; `i32` where it is packed.
+    pub(crate) ty: ValType,
+    /// As [`FieldRecord::flags`].
+    pub(crate) flags: u32,
+    /// Its size in bytes.
+    pub(crate) size: u32,
+    /// Where it lies in a struct.
+    pub(crate) offset: u32,
+}
+
+impl Field {
+    /// Whether it holds a reference into the heap.
+    pub(crate) fn is_heap_ref(&self) -> bool {
+        matches!(self.ty, ValType::Ref(ty) if ty.is_any())
+    }
+}
+
+/// What the interner keeps of a type, for as long as the process lives.
 #[derive(Debug)]
 pub(crate) struct FuncTypeData {
     pub(crate) id: TypeId,
     pub(crate) params: Box<[ValType]>,
     pub(crate) results: Box<[ValType]>,
     pub(crate) fits_registers: bool,
+    pub(crate) kind: TypeKind,
+    pub(crate) supertype: Option<FuncType>,
+    /// How many supertypes it has, all in all.
+    pub(crate) depth: u32,
+    pub(crate) fields: Box<[Field]>,
+    /// Size of a struct in bytes.
+    pub(crate) size: u32,
 }
 
 /// The type of a function. Cheap to copy and to compare.
@@ -194,6 +296,11 @@ impl FuncType {
     /// The process-wide identity of this type.
     pub fn id(self) -> TypeId {
         self.0.id
+    }
+
+    /// Whether every function of this type is one of `other` too.
+    pub fn matches(self, other: FuncType) -> bool {
+        interner::is_subtype(self.0.id, other.0.id)
     }
 
     pub(crate) fn fits_registers(self) -> bool {
@@ -358,14 +465,28 @@ impl fmt::Display for RefType {
             (true, HeapType::NoExtern) => f.write_str("nullexternref"),
             (true, HeapType::Exn) => f.write_str("exnref"),
             (true, HeapType::NoExn) => f.write_str("nullexnref"),
+            (true, HeapType::Any) => f.write_str("anyref"),
+            (true, HeapType::Eq) => f.write_str("eqref"),
+            (true, HeapType::I31) => f.write_str("i31ref"),
+            (true, HeapType::Struct) => f.write_str("structref"),
+            (true, HeapType::Array) => f.write_str("arrayref"),
+            (true, HeapType::None) => f.write_str("nullref"),
             (_, HeapType::Func) => write!(f, "(ref {null}func)"),
             (_, HeapType::Extern) => write!(f, "(ref {null}extern)"),
             (_, HeapType::NoFunc) => write!(f, "(ref {null}nofunc)"),
             (_, HeapType::NoExtern) => write!(f, "(ref {null}noextern)"),
             (_, HeapType::Exn) => write!(f, "(ref {null}exn)"),
             (_, HeapType::NoExn) => write!(f, "(ref {null}noexn)"),
+            (_, HeapType::Any) => write!(f, "(ref {null}any)"),
+            (_, HeapType::Eq) => write!(f, "(ref {null}eq)"),
+            (_, HeapType::I31) => write!(f, "(ref {null}i31)"),
+            (_, HeapType::Struct) => write!(f, "(ref {null}struct)"),
+            (_, HeapType::Array) => write!(f, "(ref {null}array)"),
+            (_, HeapType::None) => write!(f, "(ref {null}none)"),
             // Spelling the type out could go on for ever: a type may refer to itself.
-            (_, HeapType::Concrete(id)) => write!(f, "(ref {null}type#{})", id.0),
+            (_, HeapType::Concrete(id) | HeapType::Object(id)) => {
+                write!(f, "(ref {null}type#{})", id.0)
+            }
         }
     }
 }

@@ -6,6 +6,8 @@ use std::num::NonZeroU64;
 use crate::error::{Error, UseError};
 use crate::exception::ExnRef;
 use crate::func::Func;
+use crate::heap::AnyRef;
+use crate::interner;
 use crate::store::{AsStore, AsStoreMut, StoreCore};
 use crate::types::{HeapType, RefType, ValType};
 
@@ -28,6 +30,8 @@ pub enum Val {
     ExternRef(Option<ExternRef>),
     /// An exception or null.
     ExnRef(Option<ExnRef>),
+    /// A garbage-collected object, what may stand in its place, or null.
+    AnyRef(Option<AnyRef>),
 }
 
 /// One cell of an argument array, see [`precast_abi::VALUE_SIZE`].
@@ -61,6 +65,7 @@ impl Val {
             }) => return None,
             ValType::Ref(r) if r.is_func() => Val::FuncRef(None),
             ValType::Ref(r) if r.is_exn() => Val::ExnRef(None),
+            ValType::Ref(r) if r.is_any() => Val::AnyRef(None),
             ValType::Ref(_) => Val::ExternRef(None),
         })
     }
@@ -123,6 +128,8 @@ impl Val {
             Val::ExternRef(Some(_)) => "an externref",
             Val::ExnRef(None) => "a null exnref",
             Val::ExnRef(Some(_)) => "an exnref",
+            Val::AnyRef(None) => "a null anyref",
+            Val::AnyRef(Some(_)) => "an anyref",
         }
     }
 
@@ -147,6 +154,9 @@ impl Val {
             (Val::ExnRef(value), ValType::Ref(r)) if r.is_exn() => {
                 Cell([exn_ref_bits(value, r, store)?.ok_or_else(wrong)?, 0])
             }
+            (Val::AnyRef(value), ValType::Ref(r)) if r.is_any() => {
+                Cell([any_ref_bits(value, r, store)?.ok_or_else(wrong)?, 0])
+            }
             _ => return Err(wrong().into()),
         })
     }
@@ -162,6 +172,7 @@ impl Val {
             ValType::V128 => Val::V128(cell.to_u128()),
             ValType::Ref(r) if r.is_func() => Val::FuncRef(store.func_from_bits(bits)),
             ValType::Ref(r) if r.is_exn() => Val::ExnRef(store.exn_from_bits(bits)),
+            ValType::Ref(r) if r.is_any() => Val::AnyRef(store.any_from_bits(bits)),
             ValType::Ref(_) => Val::ExternRef(store.extern_from_bits(bits)),
         }
     }
@@ -179,7 +190,7 @@ fn func_ref_bits(
     store.check(func.store)?;
     let fits = match ty.heap {
         HeapType::Func => true,
-        HeapType::Concrete(id) => func.type_id() == id,
+        HeapType::Concrete(id) => interner::is_subtype(func.type_id(), id),
         _ => false,
     };
     Ok(fits.then(|| func.bits()))
@@ -195,6 +206,25 @@ fn extern_ref_bits(
     };
     store.check(value.store)?;
     Ok((ty.heap == HeapType::Extern).then(|| value.bits()))
+}
+
+fn any_ref_bits(
+    value: Option<AnyRef>,
+    ty: RefType,
+    store: &StoreCore,
+) -> Result<Option<u64>, UseError> {
+    let Some(value) = value else {
+        return Ok(ty.nullable.then_some(0));
+    };
+    store.check(value.store)?;
+    let bits = value.bits(store)?;
+    Ok(store
+        .ref_type(bits)
+        .matches(RefType {
+            nullable: false,
+            heap: ty.heap,
+        })
+        .then_some(bits))
 }
 
 fn exn_ref_bits(
@@ -213,7 +243,8 @@ fn exn_ref_bits(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExternRef {
     pub(crate) store: NonZeroU64,
-    pub(crate) index: u32,
+    /// What the guest holds: one more than the value's index, or what an `anyref` became.
+    pub(crate) bits: NonZeroU64,
 }
 
 impl ExternRef {
@@ -226,16 +257,19 @@ impl ExternRef {
     ///
     /// # Errors
     ///
-    /// If it belongs to another store.
+    /// If it belongs to another store, or is no value of the host's but an object of a guest's, which
+    /// that has converted.
     pub fn data<'a, S: AsStore>(&self, store: &'a S) -> Result<&'a (dyn Any + Send + Sync), Error> {
         let core = store.as_store().into_core();
         core.check(self.store)?;
-        let rare = core.rare.as_ref().expect("it has made this reference");
-        Ok(&*rare.externs[self.index as usize])
+        let index = usize::try_from(self.bits.get() - 1).unwrap_or(usize::MAX);
+        let rare = core.rare.as_ref();
+        let value = rare.and_then(|rare| rare.externs.get(index));
+        Ok(&**value.ok_or(UseError::OutOfBounds)?)
     }
 
     /// What the guest holds: never 0.
     pub(crate) fn bits(self) -> u64 {
-        u64::from(self.index) + 1
+        self.bits.get()
     }
 }

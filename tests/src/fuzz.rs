@@ -102,6 +102,12 @@ pub fn throwing(seed: u64) -> Result<usize, Box<Failure>> {
     optimised(seed, generate::throwing)
 }
 
+/// The same for modules with garbage-collected objects, which are collected whenever one is made in
+/// the one run, and where there is no room in the other.
+pub fn collecting(seed: u64) -> Result<usize, Box<Failure>> {
+    optimised(seed, generate::collecting)
+}
+
 fn optimised(seed: u64, generate: fn(&mut Rng) -> Option<Vec<u8>>) -> Result<usize, Box<Failure>> {
     let mut rng = Rng::new(seed);
     let scene = generate(&mut rng).and_then(|wasm| Scene::new(wasm, &mut rng));
@@ -111,6 +117,7 @@ fn optimised(seed: u64, generate: fn(&mut Rng) -> Option<Vec<u8>>) -> Result<usi
     let (variant, scenes) = (Variant::choose(&mut rng), [scene]);
     let plain = Variant {
         opt: OptLevel::None,
+        collect_always: !variant.collect_always,
         ..variant
     };
     let difference = subject::run(&scenes, plain).and_then(|expected| {

@@ -137,6 +137,11 @@ fn every_field_of_the_header_is_checked() {
         offset_of!(ObjectHeader, strings)..offset_of!(ObjectHeader, module_name),
         // Where an empty list is.
         offset_of!(ObjectHeader, levels)..offset_of!(ObjectHeader, levels) + 4,
+        offset_of!(ObjectHeader, sub_types)..offset_of!(ObjectHeader, sub_types) + 4,
+        offset_of!(ObjectHeader, fields)..offset_of!(ObjectHeader, fields) + 4,
+        offset_of!(ObjectHeader, stack_map_sites)..offset_of!(ObjectHeader, stack_map_sites) + 4,
+        offset_of!(ObjectHeader, stack_maps)..offset_of!(ObjectHeader, stack_maps) + 4,
+        offset_of!(ObjectHeader, stack_map_words)..offset_of!(ObjectHeader, stack_map_words) + 4,
     ];
     let object = sample();
     let start = metadata_start(&object);

@@ -1,7 +1,9 @@
 //! Generated modules, by us and by an interpreter: the same results, traps, host calls and final
 //! state. Seeds are fixed; `make fuzz` goes on from here.
 
-use precast_tests::fuzz::{Coverage, damaged, damaged_object, differential, relaxed, throwing};
+use precast_tests::fuzz::{
+    Coverage, collecting, damaged, damaged_object, differential, relaxed, throwing,
+};
 
 /// Stops a run that found nothing because it did nothing.
 const LEAST: Coverage = Coverage {
@@ -51,6 +53,18 @@ fn optimisation_does_not_change_what_is_thrown_and_caught() {
     let mut events = 0;
     for seed in 0..300 {
         match throwing(seed) {
+            Ok(found) => events += found,
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+    assert!(events > 300, "too little happened: {events}");
+}
+
+#[test]
+fn neither_optimisation_nor_collection_changes_what_objects_hold() {
+    let mut events = 0;
+    for seed in 0..300 {
+        match collecting(seed) {
             Ok(found) => events += found,
             Err(failure) => panic!("{failure}"),
         }

@@ -17,6 +17,7 @@ fn same(wat: &str) {
                 passes: Passes::ALL,
                 instrument: false,
                 profile: false,
+                collect_always: false,
             };
             for seed in 0..10 {
                 let scene = Scene::new(wasm.clone(), &mut Rng::new(seed));

@@ -38,7 +38,13 @@ fn reference(ty: ValType) -> String {
         Some(HeapType::NoExtern) => "noextern".to_owned(),
         Some(HeapType::Exn) => "exn".to_owned(),
         Some(HeapType::NoExn) => "noexn".to_owned(),
-        Some(HeapType::Concrete(index)) => index.to_string(),
+        Some(HeapType::Any) => "any".to_owned(),
+        Some(HeapType::Eq) => "eq".to_owned(),
+        Some(HeapType::I31) => "i31".to_owned(),
+        Some(HeapType::Struct) => "struct".to_owned(),
+        Some(HeapType::Array) => "array".to_owned(),
+        Some(HeapType::None) => "none".to_owned(),
+        Some(HeapType::Concrete(index) | HeapType::Object(index)) => index.to_string(),
         None => "unknown".to_owned(),
     };
     match (ty.is_nullable(), ty.heap_type()) {

@@ -4,6 +4,7 @@ use super::facts::{Cell, Facts, Signature};
 use super::report::{CodeReport, Problem};
 use super::state::State;
 use super::value::{Range, Thing, Value};
+use precast_abi::heap::HeapHeader;
 use precast_abi::trap::TrapCode;
 
 /// An access of a known number of bytes.
@@ -137,18 +138,24 @@ fn judge_loaded(thing: Thing, offset: i64, access: Access) -> Result<(), Problem
             }
             Thing::Elements => end <= 32,
             Thing::Exception(size) => !access.writes && end <= size,
-            // Only through a comparison.
-            Thing::Memory => false,
+            // Where the next object is to be made, and where it must end.
+            Thing::Heap if access.writes => offset == i64::from(HeapHeader::NEXT) && end <= 16,
+            Thing::Heap => offset >= i64::from(HeapHeader::NEXT) && end <= 24,
+            // Only through a comparison, or by a number.
+            Thing::Memory | Thing::TypeRows => false,
         };
     require(allowed, Problem::WildAccess)
 }
 
-/// At a distance that is not known: of an element, whose index a branch has checked.
+/// At a distance that is not known: of an element, whose index a branch has checked, of an object, or of
+/// what is known of its type.
 fn judge_derived(thing: Thing, access: Access) -> Result<(), Problem> {
-    require(
-        thing == Thing::Elements && access.size <= 16,
-        Problem::WildAccess,
-    )
+    let allowed = match thing {
+        Thing::Elements | Thing::Heap => access.size <= 16,
+        Thing::TypeRows => !access.writes && access.size == 4,
+        _ => false,
+    };
+    require(allowed, Problem::WildAccess)
 }
 
 fn require(holds: bool, problem: Problem) -> Result<(), Problem> {

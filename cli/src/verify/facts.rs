@@ -155,6 +155,12 @@ impl<'a> Facts<'a> {
             (InstanceHeader::TRAP, Cell::TrapEntry),
             (InstanceHeader::ACTIVATION, Cell::Activation),
         ]);
+        let heap = self.header.heap;
+        if heap != 0 {
+            self.has_references = true;
+            self.cells.insert(heap, Cell::Address(Thing::Heap));
+            self.cells.insert(heap - 8, Cell::Address(Thing::TypeRows));
+        }
         if self.header.flags & ObjectHeader::FUEL != 0 {
             self.allow_writes(InstanceHeader::FUEL, 8);
         }
@@ -190,7 +196,8 @@ impl<'a> Facts<'a> {
                 (false, _) => Cell::Address(Thing::Memory),
             };
             self.cells.insert(memory.def, cell);
-            if index == 0 && !imported {
+            let heap = memory.flags & MemoryRecord::HEAP != 0;
+            if index == 0 && !imported && !heap {
                 // What it has to begin with is never taken away, and needs no check. All of these
                 // are below 2^46.
                 let least = memory.min.checked_mul(1 << memory.page_size_log2);

@@ -26,6 +26,8 @@
 //!   conditional move with zero and that is in the trap table is counted as *compared*.
 //! - That indices into tables that can change were compared, and that what is used as a function
 //!   reference is one: these are counted as *indirect* and *reference*.
+//! - That references to objects are such, and that indices into arrays were compared: accesses to the heap
+//!   are among the *indirect* ones.
 //! - Anything of the stubs between functions, of helpers, and of `init`: the bytes are counted. Two
 //!   stubs access memory: those for short copies and fills.
 //! - That a function keeps to its type, beyond where its parameters and results lie.

@@ -3,7 +3,7 @@
 use super::report::{CodeReport, Finding, Problem};
 use super::verify_code;
 use precast::ObjectView;
-use precast_compiler::{OptLevel, Options, compile};
+use precast_compiler::{Collector, OptLevel, Options, compile};
 
 const MODULE: &str = r#"
 (module
@@ -118,6 +118,51 @@ fn compiled_code_passes_at_every_level_of_optimisation() {
         assert!(report.compared_accesses >= 1, "{report:?}");
         assert!(report.instance_accesses >= 2, "{report:?}");
         assert!(report.reference_calls >= 1, "{report:?}");
+    }
+}
+
+/// Structs, arrays and casts, alone and beside a memory.
+#[test]
+fn accesses_to_objects_are_recognised() {
+    let objects = r#"
+        (type $v (struct (field (mut v128)) (field (mut i8))))
+        (type $p (sub (struct (field (mut (ref null $p))) (field (mut i64)))))
+        (type $q (sub $p (struct (field (mut (ref null $p))) (field (mut i64)) (field f32))))
+        (type $a (array (mut i16)))
+        (type $r (array (mut anyref)))
+        (table $t (export "t") 3 anyref)
+        (global $g (mut (ref null $p)) (ref.null $p))
+        (func (export "run") (param i32 anyref) (result i32)
+            (local $a (ref $a))
+            (global.set $g (struct.new $q (global.get $g) (i64.const 1) (f32.const 1)))
+            (struct.set $p 1 (global.get $g) (i64.const 3))
+            (drop (struct.new_default $v))
+            (local.set $a (array.new $a (i32.const 1) (local.get 0)))
+            (array.set $a (local.get $a) (local.get 0) (i32.const 3))
+            (array.fill $a (local.get $a) (i32.const 0) (i32.const 3) (local.get 0))
+            (array.copy $a $a (local.get $a) (i32.const 0) (local.get $a) (i32.const 1) (local.get 0))
+            (table.set $t (local.get 0) (array.new_fixed $r 2 (local.get 1) (ref.i31 (local.get 0))))
+            (if (ref.test (ref array) (local.get 1)) (then (return (array.len (ref.cast (ref array) (local.get 1))))))
+            (if (ref.test (ref $q) (local.get 1)) (then (return (i32.const 5))))
+            (array.get_s $a (ref.cast (ref $a) (table.get $t (local.get 0))) (local.get 0)))"#;
+    for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
+        for memory in [
+            "",
+            "(memory 1) (func (export \"m\") (param i32) (i32.store (local.get 0) (i32.const 1)))",
+        ] {
+            for collector in [Collector::Copying, Collector::Null] {
+                let options = Options {
+                    opt,
+                    collector,
+                    ..Options::default()
+                };
+                let wasm = wat::parse_str(format!("(module {objects} {memory})")).unwrap();
+                let object = compile(&wasm, &options).unwrap().bytes;
+                let (report, findings) = look(&object);
+                assert!(findings.is_empty(), "{opt:?} {collector:?}: {findings:?}");
+                assert!(report.indirect_accesses > 20, "{report:?}");
+            }
+        }
     }
 }
 

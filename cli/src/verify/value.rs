@@ -84,6 +84,10 @@ pub(super) enum Thing {
     Global,
     /// The array of runtime functions.
     Runtime,
+    /// The heap of garbage-collected objects.
+    Heap,
+    /// What is known of the types of the process.
+    TypeRows,
     /// The record of an exception, of so many bytes.
     Exception(i64),
 }

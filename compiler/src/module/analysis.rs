@@ -4,6 +4,7 @@
 use super::facts::{Call, Facts};
 use super::*;
 use cranelift_codegen::entity::EntityRef;
+use precast_abi::object::TypeKind;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::Operator;
 
@@ -51,6 +52,7 @@ pub(super) fn finish(
     for index in &facts.used_elements {
         module.elements[ElemIndex::from_u32(*index)].used = true;
     }
+    find_objects(module, &facts)?;
     let elements_may_trap = fold_elements(module, &facts, register_results);
     fold_data(module, elements_may_trap);
     module.sole_elements = sole_elements(module);
@@ -59,6 +61,41 @@ pub(super) fn finish(
         module.functions[FuncIndex::from_u32(*index)].has_legacy_try = true;
     }
     find_referred_functions(module, &facts)
+}
+
+/// Finds out whether instances need to know of the heap and of types with supertypes.
+fn find_objects(module: &mut ModuleInfo<'_>, facts: &Facts) -> wasmparser::Result<()> {
+    let types = || module.types.values();
+    let is_of_objects = |ty: &FuncType| {
+        let values = ty.params.iter().chain(&ty.results);
+        ty.sub.kind != TypeKind::Function || values.copied().any(|ty| module.is_heap_ref(ty))
+    };
+    let mut inits = Vec::new();
+    inits.extend(
+        module
+            .globals
+            .values()
+            .filter_map(|global| global.init.as_ref()),
+    );
+    inits.extend(module.tables.values().map(|table| &table.init));
+    for segment in module.elements.values() {
+        if let ElementItems::Values(values) = &segment.items {
+            inits.extend(values);
+        }
+    }
+    let mut makes_objects = facts.has_objects || types().any(is_of_objects);
+    for init in inits {
+        if let Init::Expr(expr) = init {
+            for op in expr.get_operators_reader() {
+                makes_objects |= features::is_of_objects(&op?);
+            }
+        }
+    }
+    let calls = facts.indirect_calls.keys();
+    let mut called = calls.map(|&(_, ty)| &module.types[TypeIndex::from_u32(ty)]);
+    let has_heap_def = makes_objects || called.any(|ty| !ty.sub.is_final);
+    (module.makes_objects, module.has_heap_def) = (makes_objects, has_heap_def);
+    Ok(())
 }
 
 /// Finds the tables that no one can change. Returns whether an active element segment may trap
@@ -97,12 +134,13 @@ fn candidates(
     };
     // The stubs that stand for what cannot be called look for the hidden parameter where it is
     // in calls of all other types: behind no address of room for results.
-    let few_results = |index: TableIndex| {
+    // And a function may be of several types, if those have subtypes.
+    let suits = |index: TableIndex| {
         let calls = (index.as_u32(), 0)..=(index.as_u32(), u32::MAX);
         let types = facts.indirect_calls.range(calls);
         types
             .map(|(&(_, ty), _)| &module.types[TypeIndex::from_u32(ty)])
-            .all(|ty| ty.results.len() <= register_results)
+            .all(|ty| ty.results.len() <= register_results && ty.sub.is_final)
     };
     let candidates = module.tables.iter().filter(|(index, table)| {
         let known_init = matches!(
@@ -111,10 +149,10 @@ fn candidates(
         );
         !table.imported
             && !table.exported
-            && table.holds_func_refs()
+            && table.holds_func_refs
             && known_init
             && !facts.touched_tables.contains(&index.as_u32())
-            && few_results(*index)
+            && suits(*index)
             && module.types.len() < MAX_SHARED_TYPES
             && room_for(table)
     });

@@ -1,5 +1,6 @@
 //! Validation of function bodies, in parallel, and what is learned from them on the way.
 
+use super::features;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{
@@ -73,10 +74,13 @@ pub(super) struct Facts {
     pub(super) used_data: BTreeSet<u32>,
     /// Element segments that are copied from.
     pub(super) used_elements: BTreeSet<u32>,
+    /// Whether there are operators on garbage-collected objects.
+    pub(super) has_objects: bool,
 }
 
 impl Facts {
     fn note(&mut self, op: &Operator<'_>) {
+        self.has_objects |= features::is_of_objects(op);
         match *op {
             Operator::GlobalSet { global_index } => {
                 self.written_globals.insert(global_index);
@@ -100,8 +104,24 @@ impl Facts {
             Operator::MemoryGrow { mem } => {
                 self.grown_memories.insert(mem);
             }
-            Operator::MemoryInit { data_index, .. } => {
+            Operator::MemoryInit { data_index, .. }
+            | Operator::ArrayNewData {
+                array_data_index: data_index,
+                ..
+            }
+            | Operator::ArrayInitData {
+                array_data_index: data_index,
+                ..
+            } => {
                 self.used_data.insert(data_index);
+            }
+            Operator::ArrayNewElem {
+                array_elem_index, ..
+            }
+            | Operator::ArrayInitElem {
+                array_elem_index, ..
+            } => {
+                self.used_elements.insert(array_elem_index);
             }
             Operator::TableInit { elem_index, table } => {
                 self.used_elements.insert(elem_index);
@@ -140,6 +160,7 @@ impl Facts {
         self.legacy_tries.append(&mut other.legacy_tries);
         self.used_data.append(&mut other.used_data);
         self.used_elements.append(&mut other.used_elements);
+        self.has_objects |= other.has_objects;
         self
     }
 }

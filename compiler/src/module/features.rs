@@ -17,6 +17,7 @@ pub(crate) const SUPPORTED: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::THREADS)
+    .union(WasmFeatures::GC)
     .union(EXCEPTIONS);
 
 /// What validation allows, for the CPU that the code is for.
@@ -38,13 +39,12 @@ const EXCEPTIONS: WasmFeatures = WasmFeatures::EXCEPTIONS.union(WasmFeatures::LE
 const VECTORS: WasmFeatures = WasmFeatures::SIMD.union(WasmFeatures::RELAXED_SIMD);
 
 /// The proposals that modules may use and the compiler refuses, by the names their users know.
-const REFUSED: [(WasmFeatures, &str); 11] = [
+const REFUSED: [(WasmFeatures, &str); 10] = [
     // Refused for CPUs without vector registers alone.
     (
         VECTORS,
         "SIMD on a RISC-V CPU without vectors (see --cpu +v)",
     ),
-    (WasmFeatures::GC, "garbage collection"),
     (
         WasmFeatures::SHARED_EVERYTHING_THREADS,
         "shared-everything threads",
@@ -153,7 +153,6 @@ macro_rules! operator_features {
             }
         }
     };
-    (@name gc) => { "garbage collection" };
     (@name threads) => { "threads" };
     (@name shared_everything_threads) => { "shared-everything threads" };
     (@name stack_switching) => { "stack switching" };
@@ -162,3 +161,18 @@ macro_rules! operator_features {
     (@name $other:ident) => { stringify!($other) };
 }
 wasmparser::for_each_operator!(operator_features);
+
+macro_rules! operators_of_objects {
+    ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($arity:tt)*))*) => {
+        /// Whether an operator belongs to garbage collection.
+        pub(super) fn is_of_objects(op: &Operator<'_>) -> bool {
+            match op {
+                $(Operator::$op { .. } => operators_of_objects!(@is $proposal),)*
+                _ => false,
+            }
+        }
+    };
+    (@is gc) => { true };
+    (@is $other:ident) => { false };
+}
+wasmparser::for_each_operator!(operators_of_objects);

@@ -10,6 +10,7 @@ use crate::options::Options;
 #[cfg(test)]
 use crate::options::Target;
 use cranelift_codegen::entity::EntityRef;
+use precast_abi::object::TypeKind;
 use wasmparser::{
     CompositeInnerType, ExternalKind, KnownCustom, Name, Parser, Payload, TableInit, TypeRef,
     ValidPayload, Validator, WasmFeatures,
@@ -73,6 +74,8 @@ impl<'a> ModuleInfo<'a> {
             imported: Imported::default(),
             code_tables: Vec::new(),
             sole_elements: Default::default(),
+            has_heap_def: false,
+            makes_objects: false,
         }
     }
 }
@@ -148,21 +151,47 @@ impl<'a> ModuleInfo<'a> {
 
     fn read_types(&mut self, section: wasmparser::TypeSectionReader<'a>) -> wasmparser::Result<()> {
         for group in section {
+            let first = self.types.next_key();
             for ty in group?.into_types() {
-                let canonical = self.types.next_key();
-                // All other types belong to proposals that validation refuses.
-                let (params, results) = match ty.composite_type.inner {
-                    CompositeInnerType::Func(ty) => (ty.params().into(), ty.results().into()),
-                    _ => Default::default(),
-                };
-                self.types.push(FuncType {
-                    params,
-                    results,
-                    canonical,
-                });
+                let ty = self.read_type(&ty, first);
+                self.types.push(ty);
             }
         }
         Ok(())
+    }
+
+    /// A type of the recursive group that begins with `group`.
+    fn read_type(&self, ty: &wasmparser::SubType, group: TypeIndex) -> FuncType {
+        let field = |field: &wasmparser::FieldType| Field {
+            ty: field.element_type,
+            mutable: field.mutable,
+        };
+        let mut out = FuncType::plain(Box::default(), Box::default(), self.types.next_key());
+        match &ty.composite_type.inner {
+            CompositeInnerType::Func(ty) => {
+                (out.params, out.results) = (ty.params().into(), ty.results().into());
+            }
+            CompositeInnerType::Struct(ty) => {
+                out.sub.kind = TypeKind::Struct;
+                out.sub.fields = ty.fields.iter().map(field).collect();
+            }
+            CompositeInnerType::Array(ty) => {
+                out.sub.kind = TypeKind::Array;
+                out.sub.fields = [field(&ty.0)].into();
+            }
+            // All other types belong to proposals that validation refuses.
+            _ => {}
+        }
+        let supertype = ty
+            .supertype_idxs
+            .first()
+            .and_then(|index| index.as_module_index());
+        out.sub.supertype = supertype.map(TypeIndex::from_u32);
+        let above = out.sub.supertype.and_then(|index| self.types.get(index));
+        out.sub.depth = above.map_or(0, |above| above.sub.depth + 1);
+        out.sub.is_final = ty.is_final;
+        out.sub.group = group;
+        out
     }
 
     /// Finds out which types are the same.
@@ -237,6 +266,7 @@ impl<'a> ModuleInfo<'a> {
     ) -> TableIndex {
         self.tables.push(Table {
             elem: ty.element_type,
+            holds_func_refs: self.abi_ref_type(ty.element_type).is_func_ref(),
             min: ty.initial,
             max: ty.maximum,
             index64: ty.table64,
@@ -266,6 +296,7 @@ impl<'a> ModuleInfo<'a> {
             } else {
                 Bounds::Checked { capacity: 0 }
             },
+            is_heap: false,
         });
     }
 

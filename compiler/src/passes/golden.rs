@@ -50,6 +50,7 @@ pub(super) fn optimised_clif(wat: &str, passes: Passes) -> String {
         plain: &*isa,
         lowering: &*isa,
         fuel: false,
+        collects: true,
         passes: Passes::NONE,
         counters: None,
         profile: None,

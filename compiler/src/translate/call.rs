@@ -307,7 +307,16 @@ impl FuncTranslator<'_> {
         self.continue_at(wrong);
         let mismatch = self.trap_block(TrapCode::IndirectCallTypeMismatch);
         let null = self.trap_block(TrapCode::UninitializedElement);
-        self.builder.ins().brif(found, mismatch, &[], null, &[]);
+        if self.env.module.types[ty].sub.is_final {
+            self.builder.ins().brif(found, mismatch, &[], null, &[]);
+        } else {
+            let other = self.builder.create_block();
+            self.builder.set_cold_block(other);
+            self.builder.ins().brif(found, other, &[], null, &[]);
+            self.continue_at(other);
+            let holds = self.emit_is_subtype(found, ty);
+            self.builder.ins().brif(holds, rest, &[], mismatch, &[]);
+        }
         self.continue_at(rest);
     }
 

@@ -478,9 +478,12 @@ impl FuncTranslator<'_> {
         (edges, entries)
     }
 
-    pub(super) fn translate_select(&mut self) {
+    pub(super) fn translate_select(&mut self, ty: Option<ValType>) {
         let (first, second, condition) = self.pop3();
         let value = self.builder.ins().select(condition, first, second);
+        if let Some(ty) = ty {
+            self.keep_on_stack(value, ty);
+        }
         self.push1(value);
     }
 

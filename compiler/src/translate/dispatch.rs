@@ -9,6 +9,7 @@ use super::memory::Narrow::{S8, S16, S32, U8, U16, U32};
 use super::{atomic, convert, numeric, simd};
 use crate::error::CompileError;
 use cranelift_codegen::ir::types::{F32, F64, I32, I64};
+use precast_abi::runtime::RuntimeFn;
 use wasmparser::Operator;
 
 /// Translates one operator that can be reached.
@@ -33,7 +34,8 @@ pub(super) fn translate_operator(
         Operator::BrOnNonNull { relative_depth } => t.translate_br_on_non_null(*relative_depth),
         Operator::Return => t.translate_return(),
         Operator::Drop => t.pop_n(1),
-        Operator::Select | Operator::TypedSelect { .. } => t.translate_select(),
+        Operator::Select => t.translate_select(None),
+        Operator::TypedSelect { ty } => t.translate_select(Some(*ty)),
 
         // Calls.
         Operator::Call { function_index } => t.translate_call(*function_index, Normal)?,
@@ -64,6 +66,41 @@ pub(super) fn translate_operator(
         Operator::RefIsNull => t.translate_ref_is_null(),
         Operator::RefFunc { function_index } => t.translate_ref_func(*function_index),
         Operator::RefAsNonNull => t.translate_ref_as_non_null(),
+
+        Operator::RefEq => t.translate_ref_eq(),
+        Operator::RefI31 => t.translate_ref_i31(),
+        Operator::I31GetS => t.translate_i31_get(true),
+        Operator::I31GetU => t.translate_i31_get(false),
+        Operator::RefTestNonNull { hty } => t.translate_ref_test(false, *hty)?,
+        Operator::RefTestNullable { hty } => t.translate_ref_test(true, *hty)?,
+        Operator::RefCastNonNull { hty } => t.translate_ref_cast(false, *hty)?,
+        Operator::RefCastNullable { hty } => t.translate_ref_cast(true, *hty)?,
+        Operator::BrOnCast { relative_depth, from_ref_type, to_ref_type } => t.translate_br_on_cast(*relative_depth, *from_ref_type, *to_ref_type, true)?,
+        Operator::BrOnCastFail { relative_depth, from_ref_type, to_ref_type } => t.translate_br_on_cast(*relative_depth, *from_ref_type, *to_ref_type, false)?,
+        Operator::AnyConvertExtern => t.translate_any_convert_extern(),
+        Operator::ExternConvertAny => t.translate_extern_convert_any(),
+
+        // Objects.
+        Operator::StructNew { struct_type_index } => t.translate_struct_new(*struct_type_index),
+        Operator::StructNewDefault { struct_type_index } => t.translate_struct_new_default(*struct_type_index),
+        Operator::StructGet { struct_type_index, field_index }
+        | Operator::StructGetU { struct_type_index, field_index } => t.translate_struct_get(*struct_type_index, *field_index, false),
+        Operator::StructGetS { struct_type_index, field_index } => t.translate_struct_get(*struct_type_index, *field_index, true),
+        Operator::StructSet { struct_type_index, field_index } => t.translate_struct_set(*struct_type_index, *field_index),
+        Operator::ArrayNew { array_type_index } => t.translate_array_new(*array_type_index, true),
+        Operator::ArrayNewDefault { array_type_index } => t.translate_array_new(*array_type_index, false),
+        Operator::ArrayNewFixed { array_type_index, array_size } => t.translate_array_new_fixed(*array_type_index, *array_size),
+        Operator::ArrayNewData { array_type_index, array_data_index } => t.translate_array_new_segment(RuntimeFn::ArrayNewData, *array_type_index, *array_data_index),
+        Operator::ArrayNewElem { array_type_index, array_elem_index } => t.translate_array_new_segment(RuntimeFn::ArrayNewElem, *array_type_index, *array_elem_index),
+        Operator::ArrayGet { array_type_index }
+        | Operator::ArrayGetU { array_type_index } => t.translate_array_get(*array_type_index, false),
+        Operator::ArrayGetS { array_type_index } => t.translate_array_get(*array_type_index, true),
+        Operator::ArraySet { array_type_index } => t.translate_array_set(*array_type_index),
+        Operator::ArrayLen => t.translate_array_len(),
+        Operator::ArrayFill { array_type_index } => t.translate_array_fill(*array_type_index),
+        Operator::ArrayCopy { array_type_index_dst, .. } => t.translate_array_copy(*array_type_index_dst),
+        Operator::ArrayInitData { array_type_index, array_data_index } => t.translate_array_init(RuntimeFn::ArrayInitData, *array_type_index, *array_data_index),
+        Operator::ArrayInitElem { array_type_index, array_elem_index } => t.translate_array_init(RuntimeFn::ArrayInitElem, *array_type_index, *array_elem_index),
 
         // Memory.
         Operator::I32Load { memarg } => t.translate_load(memarg, I32),
@@ -161,7 +198,8 @@ mod tests {
     ];
 
     /// Proposals that are supported whole.
-    const SUPPORTED: [&str; 13] = [
+    const SUPPORTED: [&str; 14] = [
+        "gc",
         "mvp",
         "sign_extension",
         "saturating_float_to_int",

@@ -23,6 +23,8 @@ pub(crate) struct Env<'a> {
     pub(crate) lowering: &'a dyn TargetIsa,
     /// Whether to count what is executed.
     pub(crate) fuel: bool,
+    /// Whether objects may be collected, and move, during calls.
+    pub(crate) collects: bool,
     /// The optimisations that run.
     pub(crate) passes: Passes,
     /// The counters, where what is executed is to be counted.

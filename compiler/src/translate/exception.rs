@@ -69,18 +69,24 @@ pub(super) enum Target {
 }
 
 /// Values of this type are references to exceptions, which the loader must find on the stack.
-pub(super) fn is_exception(ty: ValType) -> bool {
+fn is_exception(ty: ValType) -> bool {
     let ValType::Ref(ty) = ty else { return false };
     let exn = |ty| matches!(ty, AbstractHeapType::Exn);
     matches!(ty.heap_type(), HeapType::Abstract { ty, .. } if exn(ty))
 }
 
 impl FuncTranslator<'_> {
-    /// Makes sure that a value is on the stack during calls, if it is a reference to an exception.
+    /// Makes sure that a value is on the stack during calls, if the loader must find it there.
     pub(super) fn keep_on_stack(&mut self, value: Value, ty: ValType) {
-        if is_exception(ty) {
+        if self.is_kept_on_stack(ty) {
             self.builder.declare_value_needs_stack_map(value);
         }
+    }
+
+    /// Whether the loader must find values of this type on the stack: references to exceptions, and to
+    /// objects that may move.
+    pub(super) fn is_kept_on_stack(&self, ty: ValType) -> bool {
+        is_exception(ty) || (self.env.collects && self.env.module.is_heap_ref(ty))
     }
 
     pub(super) fn translate_try_table(&mut self, table: &TryTable) {

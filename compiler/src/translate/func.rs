@@ -4,7 +4,7 @@ use super::control::Frame;
 use super::count::Points;
 use super::dispatch;
 use super::env::Env;
-use super::exception::{Exceptions, is_exception};
+use super::exception::Exceptions;
 use super::fuel::{Runs, ends_run};
 use super::legacy::Tries;
 use super::signature::{clif_type, wasm_signature};
@@ -217,7 +217,7 @@ impl<'a> FuncTranslator<'a> {
 
     fn declare_local(&mut self, ty: ValType) -> Variable {
         let variable = self.builder.declare_var(clif_type(ty));
-        if is_exception(ty) {
+        if self.is_kept_on_stack(ty) {
             self.builder.declare_var_needs_stack_map(variable);
         }
         variable

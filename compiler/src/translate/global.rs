@@ -31,7 +31,9 @@ impl FuncTranslator<'_> {
             None => {
                 let ty = clif_type(global.ty);
                 // In `init`, a constant is not one yet.
-                let constant = global.is_constant() && !self.initialising;
+                // And objects may move, whoever refers to them.
+                let moves = self.env.module.is_heap_ref(global.ty);
+                let constant = global.is_constant() && !self.initialising && !moves;
                 let (cell, offset, flags) = self.emit_global_cell(index);
                 let flags = if constant { constant_flags() } else { flags };
                 let value = self.builder.ins().load(ty, flags, cell, offset);

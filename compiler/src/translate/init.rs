@@ -82,11 +82,7 @@ pub(crate) fn translate_init(
     let convention = CallConv::triple_default(env.isa.triple());
     out.name = UserFuncName::User(Namespace::Init.name(0));
     out.signature = c_signature(convention, &[types::I64], &[]);
-    let ty = FuncType {
-        params: Box::default(),
-        results: Box::default(),
-        canonical: TypeIndex::from_u32(0),
-    };
+    let ty = FuncType::plain(Box::default(), Box::default(), TypeIndex::from_u32(0));
     let mut t = FuncTranslator::new(env, None, &ty, FunctionBuilder::new(out, fctx));
     t.initialising = true;
     t.emit_globals()?;

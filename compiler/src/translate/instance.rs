@@ -29,6 +29,12 @@ pub(super) enum Region {
     Fuel,
     /// Counters of what is executed.
     Counters,
+    /// Fields of objects, and elements of arrays.
+    Fields,
+    /// The first words of objects: types and lengths.
+    ObjectWords,
+    /// Where the next object is to be made.
+    HeapHeader,
 }
 
 /// Globals from this one on share a region, so that the number of regions stays small.
@@ -44,6 +50,9 @@ impl Region {
             Region::ImportedGlobals => 3,
             Region::Fuel => 5 + OWN_REGION_GLOBALS as u32,
             Region::Counters => 6 + OWN_REGION_GLOBALS as u32,
+            Region::Fields => 7 + OWN_REGION_GLOBALS as u32,
+            Region::ObjectWords => 8 + OWN_REGION_GLOBALS as u32,
+            Region::HeapHeader => 9 + OWN_REGION_GLOBALS as u32,
             Region::Global(index) => 4 + index.index().min(OWN_REGION_GLOBALS) as u32,
         }
     }
@@ -56,6 +65,9 @@ impl Region {
             Region::ImportedGlobals => "imported globals",
             Region::Fuel => "fuel",
             Region::Counters => "counters",
+            Region::Fields => "fields",
+            Region::ObjectWords => "object words",
+            Region::HeapHeader => "heap header",
             Region::Global(_) => "global",
         }
     }
@@ -84,7 +96,7 @@ impl FuncTranslator<'_> {
     pub(super) fn instance_flags(&mut self, region: Region) -> MemFlagsData {
         // Tables lie where the loader finds room, which need not suit vectors.
         let flags = match region {
-            Region::Elements => MemFlagsData::new().with_notrap(),
+            Region::Elements | Region::Fields => MemFlagsData::new().with_notrap(),
             _ => MemFlagsData::trusted(),
         };
         let region = self.alias_region(region);

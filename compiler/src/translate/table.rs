@@ -58,7 +58,7 @@ impl FuncTranslator<'_> {
         let table = TableIndex::from_u32(table);
         let index = self.pop1();
         let address = self.emit_element_address(table, index, TrapCode::TableOutOfBounds);
-        let offset = if self.env.module.tables[table].holds_func_refs() {
+        let offset = if self.env.module.tables[table].holds_func_refs {
             offset_of!(FuncRef, identity) as i32
         } else {
             0
@@ -75,7 +75,7 @@ impl FuncTranslator<'_> {
         let (index, value) = self.pop2();
         let address = self.emit_element_address(table, index, TrapCode::TableOutOfBounds);
         let flags = self.instance_flags(Region::Elements);
-        if self.env.module.tables[table].holds_func_refs() {
+        if self.env.module.tables[table].holds_func_refs {
             self.emit_record_copy(value, address, flags);
         } else {
             self.builder.ins().store(flags, value, address, 0);

@@ -63,6 +63,7 @@ fn translate_module(module: &ModuleInfo<'_>) -> Result<Vec<Function>, CompileErr
         plain: &*isa,
         lowering: &*isa,
         fuel: false,
+        collects: true,
         counters: None,
         profile: None,
         passes: Passes::NONE,

@@ -146,10 +146,14 @@ fn assert_unsupported(wat: &str, expected: &str) {
 
 #[test]
 fn missing_proposals_are_named() {
-    let gc = "garbage collection";
-    assert_unsupported("(module (type (struct)))", gc);
-    assert_unsupported("(module (func (param anyref)))", gc);
-    assert_unsupported("(module (func (drop (ref.i31 (i32.const 1)))))", gc);
+    assert_unsupported(
+        "(module (type $f (func)) (type (cont $f)))",
+        "stack switching",
+    );
+    assert_unsupported(
+        "(module (func (param (ref null (shared any)))))",
+        "shared-everything threads",
+    );
     assert_unsupported("(component)", "the component model");
 }
 
@@ -298,8 +302,9 @@ fn functions_with_too_many_values_are_refused() {
 }
 
 /// The proposals whose operators are translated, as the parser names them.
-const SUPPORTED: [&str; 13] = [
+const SUPPORTED: [&str; 14] = [
     "mvp",
+    "gc",
     "sign_extension",
     "saturating_float_to_int",
     "bulk_memory",

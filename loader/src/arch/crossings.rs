@@ -45,6 +45,16 @@ unsafe extern "C" {
     fn precast_rt_atomic_notify();
     fn precast_rt_throw();
     fn precast_rt_throw_ref();
+    fn precast_rt_heap_alloc();
+    fn precast_rt_array_new();
+    fn precast_rt_array_copy();
+    fn precast_rt_array_init_data();
+    fn precast_rt_array_init_elem();
+    fn precast_rt_array_new_data();
+    fn precast_rt_array_new_elem();
+    fn precast_rt_any_from_extern();
+    fn precast_rt_extern_from_any();
+    fn precast_rt_is_subtype();
 }
 
 /// Entry point of host functions whose types travel in registers.
@@ -82,6 +92,16 @@ static RUNTIME: RuntimeTable = RuntimeTable([
     precast_rt_atomic_notify,
     precast_rt_throw,
     precast_rt_throw_ref,
+    precast_rt_heap_alloc,
+    precast_rt_array_new,
+    precast_rt_array_copy,
+    precast_rt_array_init_data,
+    precast_rt_array_init_elem,
+    precast_rt_array_new_data,
+    precast_rt_array_new_elem,
+    precast_rt_any_from_extern,
+    precast_rt_extern_from_any,
+    precast_rt_is_subtype,
 ]);
 
 /// What [`InstanceHeader::runtime`](precast_abi::instance::InstanceHeader::runtime) holds.

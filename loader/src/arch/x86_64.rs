@@ -315,6 +315,16 @@ crossings_asm!(
     "precast_crossing precast_rt_atomic_wait32, -{activation}, 0, {atomic_wait32}",
     "precast_crossing precast_rt_atomic_wait64, -{activation}, 0, {atomic_wait64}",
     "precast_crossing precast_rt_atomic_notify, -{activation}, 0, {atomic_notify}",
+    "precast_crossing precast_rt_heap_alloc, -{activation}, 0, {heap_alloc}",
+    "precast_crossing precast_rt_array_new, -{activation}, 0, {array_new}",
+    "precast_crossing precast_rt_array_copy, -{activation}, 0, {array_copy}",
+    "precast_crossing precast_rt_array_init_data, -{activation}, 0, {array_init_data}",
+    "precast_crossing precast_rt_array_init_elem, -{activation}, 0, {array_init_elem}",
+    "precast_crossing precast_rt_array_new_data, -{activation}, 0, {array_new_data}",
+    "precast_crossing precast_rt_array_new_elem, -{activation}, 0, {array_new_elem}",
+    "precast_crossing precast_rt_any_from_extern, -{activation}, 0, {any_from_extern}",
+    "precast_crossing precast_rt_extern_from_any, -{activation}, 0, {extern_from_any}",
+    "precast_crossing precast_rt_is_subtype, -{activation}, 0, {is_subtype}",
 
     // The same for functions that throw: they give the frame to return through, and what the
     // handler finds in rax.

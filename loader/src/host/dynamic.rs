@@ -50,25 +50,48 @@ where
     F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + 'static,
 {
     let body = |mut store: crate::store::StoreMut<'_, T>, record: &HostRecord| {
-        // SAFETY: `define` made `env` of an `F`, and the record keeps it.
-        let closure = unsafe { &*record.env.cast::<F>() };
-        let ty = record.ty;
-        let arguments: Vec<Val> = (ty.params().iter().zip(&*cells))
-            .map(|(&ty, &cell)| Val::from_cell(cell, ty, store.core()))
-            .collect();
-        let zero = |&ty| Val::default_of(ty).unwrap_or(Val::FuncRef(None));
-        let mut results: Vec<Val> = ty.results().iter().map(zero).collect();
         let core = store.core_ptr();
-        closure(Caller::new(store, record), &arguments, &mut results)?;
-        // SAFETY: the store lives, and the caller is used up.
-        let core = unsafe { core.as_ref() };
-        for ((cell, &ty), result) in cells.iter_mut().zip(ty.results()).zip(results) {
-            *cell = result.to_cell(ty, core)?;
+        // SAFETY: the store lives, and who uses it meanwhile has given it back.
+        let handles = || unsafe { core.as_ref() }.handles.get();
+        // What the function is given of objects ends with it.
+        let mark = handles().map_or(0, |_| store.core().handles().mark());
+        let outcome = call::<T, F>(store, record, cells);
+        if handles().is_some() {
+            // SAFETY: as above.
+            unsafe { core.as_ref() }.handles().cut(mark);
         }
-        Ok(())
+        outcome
     };
     // SAFETY: the caller's promise.
     unsafe { HostRecord::run::<T, ()>(record, later, body) };
+}
+
+/// Calls the closure, and converts what it takes and gives.
+fn call<T, F>(
+    mut store: crate::store::StoreMut<'_, T>,
+    record: &HostRecord,
+    cells: &mut [Cell],
+) -> Result<(), Error>
+where
+    T: 'static,
+    F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + 'static,
+{
+    // SAFETY: `define` made `env` of an `F`, and the record keeps it.
+    let closure = unsafe { &*record.env.cast::<F>() };
+    let ty = record.ty;
+    let arguments: Vec<Val> = (ty.params().iter().zip(&*cells))
+        .map(|(&ty, &cell)| Val::from_cell(cell, ty, store.core()))
+        .collect();
+    let zero = |&ty| Val::default_of(ty).unwrap_or(Val::FuncRef(None));
+    let mut results: Vec<Val> = ty.results().iter().map(zero).collect();
+    let core = store.core_ptr();
+    closure(Caller::new(store, record), &arguments, &mut results)?;
+    // SAFETY: the store lives, and the caller is used up.
+    let core = unsafe { core.as_ref() };
+    for ((cell, &ty), result) in cells.iter_mut().zip(ty.results()).zip(results) {
+        *cell = result.to_cell(ty, core)?;
+    }
+    Ok(())
 }
 
 /// # Safety

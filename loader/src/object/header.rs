@@ -3,6 +3,7 @@
 use super::error::{Damage, Fault, Foreign, MissingFeatures, OpenError, Part};
 use super::file::{Headers, Region};
 use super::record::{Record, read};
+use precast_abi::heap::HeapDef;
 use precast_abi::instance::InstanceHeader;
 use precast_abi::object::*;
 use precast_abi::types::ValType;
@@ -47,8 +48,11 @@ pub(crate) fn check(bytes: &[u8], place: Place<'_>) -> Result<ObjectHeader, Open
     check_counts(&header)?;
     check_layout(&header)?;
     check_entry_points(&header)?;
-    const FLAGS: u32 = ObjectHeader::FUEL | ObjectHeader::LANDING_PADS | ObjectHeader::SHARES_IMAGE;
-    if header.flags & !FLAGS != 0 || header.reserved != 0 {
+    const FLAGS: u32 = ObjectHeader::FUEL
+        | ObjectHeader::LANDING_PADS
+        | ObjectHeader::SHARES_IMAGE
+        | ObjectHeader::NEVER_COLLECTS;
+    if header.flags & !FLAGS != 0 {
         return Err(Damage::of(Part::Metadata, Fault::NotZero).into());
     }
     Ok(header)
@@ -249,6 +253,11 @@ fn check_lists(header: &ObjectHeader) -> Result<(), Damage> {
             of::<ExceptionHandler>(),
             Part::ExceptionHandlers,
         ),
+        (header.sub_types, of::<SubTypeRecord>(), Part::SubTypes),
+        (header.fields, of::<FieldRecord>(), Part::Fields),
+        (header.stack_map_sites, of::<u32>(), Part::StackMapSites),
+        (header.stack_maps, of::<u32>(), Part::StackMaps),
+        (header.stack_map_words, of::<u32>(), Part::StackMaps),
         // The code tables are arrays of 32-bit offsets, given in bytes.
         (header.code_tables, (1, 4), Part::CodeTables),
     ];
@@ -298,7 +307,11 @@ fn check_counts(header: &ObjectHeader) -> Result<(), Damage> {
     let paired = header.trap_offsets.len == header.trap_codes.len;
     require(paired, Damage::of(Part::TrapCodes, Fault::BadCount))?;
     let paired = header.exception_sites.len == header.exception_frames.len;
-    require(paired, Damage::of(Part::ExceptionFrames, Fault::BadCount))
+    require(paired, Damage::of(Part::ExceptionFrames, Fault::BadCount))?;
+    let paired = header.stack_map_sites.len == header.stack_maps.len;
+    require(paired, Damage::of(Part::StackMaps, Fault::BadCount))?;
+    let paired = header.sub_types.len == 0 || header.sub_types.len == header.types.len;
+    require(paired, Damage::of(Part::SubTypes, Fault::BadCount))
 }
 
 fn check_layout(header: &ObjectHeader) -> Result<(), Damage> {
@@ -320,6 +333,9 @@ fn check_layout(header: &ObjectHeader) -> Result<(), Damage> {
     }
     let placed = header.counter_count != 0 || header.counters == NONE;
     require(placed, Damage::of(Part::Layout, Fault::OutOfBounds))?;
+    let def = size_of::<HeapDef>() as u64;
+    let fits = header.heap == 0 || is_constant(layout, header.heap, def, 8);
+    require(fits, Damage::of(Part::Layout, Fault::OutOfBounds))?;
     let ids = u64::from(header.types.len) * 4;
     let fits = ids == 0 || is_constant(layout, layout.type_ids, ids, 4);
     require(fits, Damage::of(Part::Layout, Fault::OutOfBounds))
@@ -350,13 +366,18 @@ fn check_entry_points(header: &ObjectHeader) -> Result<(), Damage> {
         is_entry(header, header.init),
         Damage::of(Part::Init, Fault::OutsideText),
     )?;
-    for (code, stub) in (0..).zip(header.trap_stubs) {
+    for (code, stub) in (0..).zip(trap_stubs(header)) {
         require(
             is_entry(header, stub),
             Damage::at(Part::TrapStub, code, Fault::OutsideText),
         )?;
     }
     Ok(())
+}
+
+/// The stubs of all trap codes, in their order.
+pub(super) fn trap_stubs(header: &ObjectHeader) -> impl Iterator<Item = u32> {
+    header.trap_stubs.into_iter().chain(header.more_trap_stubs)
 }
 
 /// Whether `offset` is a text offset, or says that there is none.

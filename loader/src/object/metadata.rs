@@ -156,7 +156,9 @@ impl<'a> Metadata<'a> {
     /// Whether `ty` is well-formed in this module.
     pub(super) fn is_val_type(&self, ty: ValType) -> bool {
         match (ty.kind(), ty.heap_type()) {
-            (Some(Kind::Ref), Some(HeapType::Concrete(index))) => index < self.header.types.len,
+            (Some(Kind::Ref), Some(HeapType::Concrete(index) | HeapType::Object(index))) => {
+                index < self.header.types.len
+            }
             (Some(Kind::Ref), heap) => heap.is_some(),
             (kind, _) => kind.is_some() && ty.0 <= 0xff,
         }
@@ -172,6 +174,82 @@ impl<'a> Metadata<'a> {
         let stubs = is_entry(self.header, ty.enter_stub) && is_entry(self.header, ty.host_stub);
         require(stubs, Damage::at(Part::Type, index, Fault::OutsideText))?;
         Ok(ty)
+    }
+
+    /// What type `index` is besides; its kind. Its fields are in their list.
+    pub fn sub_type(&self, index: u32) -> Result<(SubTypeRecord, TypeKind), Damage> {
+        let sub: SubTypeRecord = self.record(self.header.sub_types, index, Part::SubType)?;
+        let damage = |fault| Damage::at(Part::SubType, index, fault);
+        let kind = TypeKind::from_u32(sub.kind).ok_or(damage(Fault::BadValue))?;
+        let flags = sub.flags & !SubTypeRecord::FINAL == 0;
+        require(flags, damage(Fault::BadValue))?;
+        let before = sub.supertype == NONE || sub.supertype < index;
+        require(before && sub.group <= index, damage(Fault::BadIndex))?;
+        let end = u64::from(sub.first_field) + u64::from(sub.fields);
+        let inside = end <= u64::from(self.header.fields.len);
+        require(inside, damage(Fault::OutOfBounds))?;
+        let counted = match kind {
+            TypeKind::Function => sub.fields == 0,
+            TypeKind::Struct => true,
+            TypeKind::Array => sub.fields == 1,
+        };
+        require(counted, damage(Fault::BadCount))?;
+        Ok((sub, kind))
+    }
+
+    /// The fields of a type that [`Metadata::sub_type`] returned, each checked.
+    pub fn fields(
+        &self,
+        sub: &SubTypeRecord,
+    ) -> impl Iterator<Item = Result<FieldRecord, Damage>> + use<'a> {
+        let this = *self;
+        (sub.first_field..sub.first_field.saturating_add(sub.fields)).map(move |index| {
+            let field: FieldRecord = this.record(this.header.fields, index, Part::Field)?;
+            let damage = Damage::at(Part::Field, index, Fault::BadValue);
+            require(this.is_val_type(field.ty), damage)?;
+            let packed = field.flags & !FieldRecord::MUTABLE;
+            let sound = packed == 0
+                || field.ty == ValType::I32 && matches!(packed, FieldRecord::I8 | FieldRecord::I16);
+            require(sound, damage)?;
+            Ok(field)
+        })
+    }
+
+    /// The heap of the module's own, if it has one: its index among the memories.
+    pub fn heap_memory(&self) -> Result<Option<u32>, Damage> {
+        let Some(last) = self.header.memories.len.checked_sub(1) else {
+            return Ok(None);
+        };
+        let is_heap = self.memory(last)?.flags & MemoryRecord::HEAP != 0;
+        Ok(is_heap.then_some(last))
+    }
+
+    /// The stack map of the call that returns to a text offset, if it has one: the frame's size, and
+    /// where in it the references lie.
+    pub fn stack_map(&self, offset: u32) -> Option<(u32, impl Iterator<Item = u32> + use<'a>)> {
+        let this = *self;
+        let (sites, part) = (self.header.stack_map_sites, Part::StackMaps);
+        let (mut low, mut high) = (0, sites.len);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match this.record::<u32>(sites, middle, part).ok()?.cmp(&offset) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => {
+                    let first = this
+                        .record::<u32>(this.header.stack_maps, middle, part)
+                        .ok()?;
+                    let word = move |index: u32| {
+                        let words = this.header.stack_map_words;
+                        this.record::<u32>(words, index, part).ok()
+                    };
+                    let (size, count) = (word(first)?, word(first.checked_add(1)?)?);
+                    let start = first + 2;
+                    return Some((size, (start..start.saturating_add(count)).map_while(word)));
+                }
+            }
+        }
+        None
     }
 
     /// The parameters of a type that [`Metadata::ty`] returned, each checked.
@@ -276,7 +354,10 @@ impl<'a> Metadata<'a> {
     pub fn memory(&self, index: u32) -> Result<MemoryRecord, Damage> {
         let memory: MemoryRecord = self.record(self.header.memories, index, Part::Memory)?;
         let damage = |fault| Damage::at(Part::Memory, index, fault);
-        let known = MemoryRecord::HAS_MAX | MemoryRecord::INDEX64 | MemoryRecord::SHARED;
+        let known = MemoryRecord::HAS_MAX
+            | MemoryRecord::INDEX64
+            | MemoryRecord::SHARED
+            | MemoryRecord::HEAP;
         let sound = memory.flags & !known == 0 && matches!(memory.page_size_log2, 0 | 16);
         require(sound && memory.reserved == 0, damage(Fault::BadValue))?;
         let ordered = memory.flags & MemoryRecord::HAS_MAX == 0 || memory.min <= memory.max;
@@ -284,6 +365,17 @@ impl<'a> Metadata<'a> {
         let shared = memory.flags & MemoryRecord::SHARED != 0;
         let bounded = !shared || memory.flags & MemoryRecord::HAS_MAX != 0;
         require(bounded, damage(Fault::BadValue))?;
+        // No address in a heap is near 2^32, and nothing comes behind it.
+        let heap = memory.flags & MemoryRecord::HEAP == 0
+            || memory.flags == MemoryRecord::HEAP | MemoryRecord::HAS_MAX
+                && memory.page_size_log2 == 16
+                && (1..1 << 16).contains(&memory.min)
+                && memory.max < 1 << 16
+                && memory.reservation == 0
+                && index >= self.header.imported_memories
+                && index == self.header.memories.len - 1
+                && self.header.heap != 0;
+        require(heap, damage(Fault::BadValue))?;
         // A shared one lies elsewhere, as an imported one does.
         let imported = index < self.header.imported_memories || shared;
         let placed = match (imported, index) {

@@ -126,8 +126,13 @@ records! {
         code_table_records: Span,
         source_hash: [u8; 32], trap_stubs: [u32; 16], flags: u32, counters: u32,
         counter_count: u32, levels: Span, tags: Span, exception_sites: Span, exception_frames: Span,
-        exception_handlers: Span, imported_tags: u32, reserved: u32,
+        exception_handlers: Span, imported_tags: u32, heap: u32, sub_types: Span, fields: Span,
+        stack_map_sites: Span, stack_maps: Span, stack_map_words: Span, more_trap_stubs: [u32; 8],
     }
+    SubTypeRecord {
+        kind: u32, flags: u32, supertype: u32, group: u32, first_field: u32, fields: u32,
+    }
+    FieldRecord { ty: ValType, flags: u32, }
     LevelRecord { cpu_features: u64, file_offset: u64, size: u64, }
     TypeRecord { first: u32, params: u32, results: u32, enter_stub: u32, host_stub: u32, }
     FunctionRecord {

@@ -29,6 +29,7 @@ pub(super) fn all(metadata: Metadata<'_>) -> Vec<Range<u64>> {
         (layout.type_ids, u64::from(header.types.len) * 4),
         (layout.data_dropped, u64::from(header.data.len)),
         (layout.elem_dropped, u64::from(header.elements.len)),
+        (header.heap, if header.heap == 0 { 0 } else { 16 }),
     ];
     functions(metadata, &mut claims);
     tables_and_memories(metadata, &mut claims);

@@ -204,7 +204,13 @@ fn metadata() -> (ObjectHeader, Section) {
         exception_frames: Span::default(),
         exception_handlers: Span::default(),
         imported_tags: 0,
-        reserved: 0,
+        heap: 0,
+        sub_types: Span::default(),
+        fields: Span::default(),
+        stack_map_sites: Span::default(),
+        stack_maps: Span::default(),
+        stack_map_words: Span::default(),
+        more_trap_stubs: [NONE; 8],
     };
     let size = section.bytes.len() as u32;
     (

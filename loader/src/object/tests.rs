@@ -124,7 +124,6 @@ fn lies_in_the_header_are_found() {
     check(Part::Metadata, Fault::BadSize, |header| {
         header.header_size = ObjectHeader::LEAST_SIZE as u32 - 8
     });
-    check(Part::Metadata, Fault::NotZero, |header| header.reserved = 1);
     check(Part::ImportCounts, Fault::BadCount, |header| {
         header.imported_tags = 1
     });
@@ -180,7 +179,7 @@ fn lies_in_the_header_are_found() {
     check(Part::Layout, Fault::OutOfBounds, |header| {
         header.layout.mutable = 272
     });
-    check(Part::Metadata, Fault::NotZero, |header| header.flags = 8);
+    check(Part::Metadata, Fault::NotZero, |header| header.flags = 16);
     check(Part::Image, Fault::Missing, |header| header.flags = 4);
     check(Part::Levels, Fault::BadCount, |header| {
         header.levels = Span {
@@ -208,6 +207,29 @@ fn lists_of_exceptions_out_of_bounds_are_found() {
     });
     check(Part::ExceptionHandlers, Fault::OutOfBounds, |header| {
         header.exception_handlers = beyond
+    });
+    check(Part::SubTypes, Fault::OutOfBounds, |header| {
+        header.sub_types = beyond
+    });
+    check(Part::Fields, Fault::OutOfBounds, |header| {
+        header.fields = beyond
+    });
+    check(Part::StackMapSites, Fault::OutOfBounds, |header| {
+        header.stack_map_sites = beyond
+    });
+    check(Part::StackMaps, Fault::OutOfBounds, |header| {
+        header.stack_maps = beyond
+    });
+    check(Part::StackMaps, Fault::OutOfBounds, |header| {
+        header.stack_map_words = beyond
+    });
+    check(Part::Layout, Fault::OutOfBounds, |header| header.heap = 40);
+    let one = Span {
+        offset: ObjectHeader::SIZE as u32,
+        len: 1,
+    };
+    check(Part::StackMaps, Fault::BadCount, |header| {
+        header.stack_maps = one
     });
 }
 

@@ -57,6 +57,7 @@ impl ObjectView<'_> {
         check.image_runs();
         check.trap_sites();
         check.exceptions();
+        check.stack_maps();
         check.regions();
         check.code_tables();
         if check.findings.is_empty() {
@@ -115,6 +116,43 @@ impl<'a> Check<'a> {
             metadata.val_type(index).map(drop)
         });
         self.each(header.types, |metadata, index| metadata.ty(index).map(drop));
+        self.each(header.sub_types, |metadata, index| {
+            let (sub, _) = metadata.sub_type(index)?;
+            metadata.fields(&sub).try_for_each(|field| field.map(drop))
+        });
+    }
+
+    /// Calls with stack maps ascend, and each map tells of whole words of its frame.
+    fn stack_maps(&mut self) {
+        let sites = self.metadata.header().stack_map_sites;
+        let mut last = None;
+        for index in 0..sites.len {
+            let found = self.stack_map(index, last);
+            last = self.note(found).or(last);
+            self.report.records += 1;
+            if self.findings.len() >= MAX_FINDINGS {
+                return;
+            }
+        }
+    }
+
+    /// The return address of the call with the stack map after `last`.
+    fn stack_map(&self, index: u32, last: Option<u32>) -> Result<u32, Damage> {
+        let damage = |fault| Damage::at(Part::StackMaps, index, fault);
+        let sites = self.metadata.header().stack_map_sites;
+        let site: u32 = self.metadata.record(sites, index, Part::StackMaps)?;
+        require(
+            last.is_none_or(|last| last < site),
+            damage(Fault::Unordered),
+        )?;
+        let (size, words) = self
+            .metadata
+            .stack_map(site)
+            .ok_or(damage(Fault::OutOfBounds))?;
+        let inside = |word: u32| word.is_multiple_of(8) && word < size;
+        let words: Vec<u32> = words.collect();
+        require(words.into_iter().all(inside), damage(Fault::BadValue))?;
+        Ok(site)
     }
 
     /// Each function's record and name; defined ones stand in the order of their code, which does
@@ -216,7 +254,7 @@ impl<'a> Check<'a> {
             apart(header.init),
             Damage::of(Part::Init, Fault::Overlaps),
         ));
-        for (code, stub) in (0..).zip(header.trap_stubs) {
+        for (code, stub) in (0..).zip(super::header::trap_stubs(header)) {
             self.note(require(
                 apart(stub),
                 Damage::at(Part::TrapStub, code, Fault::Overlaps),

@@ -451,6 +451,7 @@ impl Reset {
             || core.memories.len() != self.memories
             || core.tables.len() != self.tables
             || core.rare.is_some()
+            || core.handles.get().is_some()
     }
 
     /// Takes away what the store did not have at first.
@@ -464,6 +465,8 @@ impl Reset {
             core.instances.truncate(1);
         }
         core.rare = None;
+        core.handles.take();
+        core.heap = core.heap.filter(|heap| (*heap as usize) < self.memories);
         core.memory_bytes = self.memory_bytes;
         core.table_elements = self.table_elements;
         for memory in &core.memories {

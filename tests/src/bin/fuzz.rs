@@ -6,7 +6,9 @@
 //! its seed, and its module is left in `target/fuzz`. `fuzz SEED COUNT` runs these seeds and
 //! nothing else.
 
-use precast_tests::fuzz::{Failure, damaged, damaged_object, differential, relaxed};
+use precast_tests::fuzz::{
+    Failure, collecting, damaged, damaged_object, differential, relaxed, throwing,
+};
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -43,6 +45,8 @@ fn run_seeds(first: u64, count: u64) -> ExitCode {
         let outcomes = [
             differential(seed).map(|_| ()),
             relaxed(seed),
+            throwing(seed).map(drop),
+            collecting(seed).map(drop),
             damaged(seed),
             damaged_object(seed),
         ];

@@ -89,6 +89,27 @@ pub(super) fn throwing(rng: &mut Rng) -> Option<Vec<u8>> {
     build(config, rng)
 }
 
+/// A module with garbage-collected objects, which the interpreter does not have.
+pub(super) fn collecting(rng: &mut Rng) -> Option<Vec<u8>> {
+    let mut config = Config::default();
+    restrict(&mut config, rng);
+    config.gc_enabled = true;
+    config.exceptions_enabled = rng.below(3) == 0;
+    (config.min_imports, config.max_imports) = (0, 0);
+    config.min_types = 4;
+    let kinds = [
+        InstructionKind::NumericInt,
+        InstructionKind::Parametric,
+        InstructionKind::Variable,
+        InstructionKind::Table,
+        InstructionKind::Reference,
+        InstructionKind::Aggregate,
+        InstructionKind::Control,
+    ];
+    config.allowed_instructions = InstructionKinds::new(&kinds);
+    build(config, rng)
+}
+
 fn build(config: Config, rng: &mut Rng) -> Option<Vec<u8>> {
     let len = 512 << rng.pick(&[0, 1, 2, 3, 3, 4, 4, 5, 6]);
     let bytes = rng.bytes(len);

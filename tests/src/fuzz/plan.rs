@@ -2,7 +2,7 @@
 
 use super::rng::{Rng, mix};
 use super::trace::Value;
-use wasmparser::{ExternalKind, Parser, Payload, RefType, TypeRef, ValType};
+use wasmparser::{CompositeInnerType, ExternalKind, Parser, Payload, RefType, TypeRef, ValType};
 
 /// A value type that both engines know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,11 +107,12 @@ impl Plan {
 
 #[derive(Default)]
 struct Declarations {
-    types: Vec<Signature>,
+    /// Nothing for types that only guests know.
+    types: Vec<Option<Signature>>,
     functions: Vec<u32>,
-    globals: Vec<Item>,
+    globals: Vec<Option<Item>>,
     memories: Vec<Item>,
-    tables: Vec<Item>,
+    tables: Vec<Option<Item>>,
     imports: Vec<(String, String, Item)>,
     exports: Vec<(String, ExternalKind, u32)>,
 }
@@ -120,15 +121,9 @@ impl Declarations {
     fn read(&mut self, payload: Payload<'_>) -> Option<()> {
         match payload {
             Payload::TypeSection(types) => {
-                for ty in types.into_iter_err_on_gc_types() {
-                    let ty = ty.ok()?;
-                    let kinds = |types: &[ValType]| -> Option<Vec<Kind>> {
-                        types.iter().map(|ty| Kind::new(*ty)).collect()
-                    };
-                    self.types.push(Signature {
-                        params: kinds(ty.params())?,
-                        results: kinds(ty.results())?,
-                    });
+                for group in types {
+                    let types = group.ok()?.into_types();
+                    self.types.extend(types.map(|ty| signature(&ty)));
                 }
             }
             Payload::ImportSection(imports) => {
@@ -143,7 +138,7 @@ impl Declarations {
             }
             Payload::GlobalSection(globals) => {
                 for global in globals {
-                    self.globals.push(global_item(global.ok()?.ty)?);
+                    self.globals.push(global_item(global.ok()?.ty));
                 }
             }
             Payload::MemorySection(memories) => {
@@ -153,7 +148,7 @@ impl Declarations {
             }
             Payload::TableSection(tables) => {
                 for table in tables {
-                    self.tables.push(table_item(table.ok()?.ty)?);
+                    self.tables.push(table_item(table.ok()?.ty));
                 }
             }
             Payload::ExportSection(exports) => {
@@ -172,11 +167,11 @@ impl Declarations {
         let what = match import.ty {
             TypeRef::Func(ty) => {
                 self.functions.push(ty);
-                Item::Func(self.types.get(ty as usize)?.clone())
+                Item::Func(self.types.get(ty as usize)?.clone()?)
             }
             TypeRef::Global(ty) => {
                 let item = global_item(ty)?;
-                self.globals.push(item.clone());
+                self.globals.push(Some(item.clone()));
                 item
             }
             TypeRef::Memory(ty) => {
@@ -185,7 +180,7 @@ impl Declarations {
             }
             TypeRef::Table(ty) => {
                 let item = table_item(ty)?;
-                self.tables.push(item.clone());
+                self.tables.push(Some(item.clone()));
                 item
             }
             _ => return None,
@@ -206,7 +201,9 @@ impl Declarations {
             calls: Vec::new(),
         };
         for (name, kind, index) in &self.exports {
-            let item = self.item(*kind, *index as usize)?;
+            let Some(item) = self.item(*kind, *index as usize) else {
+                continue;
+            };
             if let Item::Func(ty) = &item {
                 for _ in 0..2 {
                     let args = ty.params.iter().map(|kind| argument(*kind, rng));
@@ -224,14 +221,27 @@ impl Declarations {
         match kind {
             ExternalKind::Func | ExternalKind::FuncExact => {
                 let ty = *self.functions.get(index)?;
-                Some(Item::Func(self.types.get(ty as usize)?.clone()))
+                Some(Item::Func(self.types.get(ty as usize)?.clone()?))
             }
-            ExternalKind::Global => self.globals.get(index).cloned(),
+            ExternalKind::Global => self.globals.get(index).cloned()?,
             ExternalKind::Memory => self.memories.get(index).cloned(),
-            ExternalKind::Table => self.tables.get(index).cloned(),
+            ExternalKind::Table => self.tables.get(index).cloned()?,
             ExternalKind::Tag => None,
         }
     }
+}
+
+fn signature(ty: &wasmparser::SubType) -> Option<Signature> {
+    let CompositeInnerType::Func(ty) = &ty.composite_type.inner else {
+        return None;
+    };
+    let kinds = |types: &[ValType]| -> Option<Vec<Kind>> {
+        types.iter().map(|ty| Kind::new(*ty)).collect()
+    };
+    Some(Signature {
+        params: kinds(ty.params())?,
+        results: kinds(ty.results())?,
+    })
 }
 
 fn global_item(ty: wasmparser::GlobalType) -> Option<Item> {

@@ -8,7 +8,8 @@ use super::trace::{self, Event, Trace, Value};
 use crate::trusted::{self, Refusal};
 use precast::{
     Caller, Error, Extern, Func, FuncType, Global, GlobalType, HeapType, Instance, Linker, Memory,
-    MemoryType, Module, ObjectView, Profile, RefType, Store, Table, TableType, Val, ValType,
+    MemoryType, Module, ObjectView, Profile, RefType, Store, StoreOptions, Table, TableType, Val,
+    ValType,
 };
 use precast_abi::trap::TrapCode;
 use precast_compiler::{CompileError, Cpu, OptLevel, Options, Pass, Passes};
@@ -32,6 +33,8 @@ pub struct Variant {
     pub instrument: bool,
     /// Whether it is made from a profile, of counts that mean nothing.
     pub profile: bool,
+    /// Whether garbage is collected whenever an object is made.
+    pub collect_always: bool,
 }
 
 /// As much as a 32-bit memory can have without guard pages.
@@ -56,6 +59,7 @@ impl Variant {
             passes: choose_passes(rng),
             instrument: rng.below(8) == 0,
             profile: rng.below(4) == 0,
+            collect_always: rng.below(2) == 0,
         }
     }
 
@@ -64,6 +68,8 @@ impl Variant {
             cpu: Cpu::parse(self.cpu).map_err(text)?,
             opt: self.opt,
             memory_reservation: self.compact.then_some(COMPACT),
+            // Arrays as large as there can be end soon.
+            gc_heap: Some(1 << 20),
             fuel: self.fuel,
             passes: self.passes,
             instrument: self.instrument,
@@ -90,6 +96,7 @@ impl fmt::Display for Variant {
             (self.fuel, ", fuel"),
             (self.instrument, ", instrument"),
             (self.profile, ", profile"),
+            (self.collect_always, ", collecting always"),
         ] {
             f.write_str(if on { name } else { "" })?;
         }
@@ -145,7 +152,11 @@ fn meaningless_profile(wasm: &[u8]) -> Option<Profile> {
 
 /// Runs the scenes in one store.
 pub(super) fn run(scenes: &[Scene], variant: Variant) -> Result<Trace, String> {
-    let mut store = Store::new(Trace::default());
+    let options = StoreOptions {
+        collect_always: variant.collect_always,
+        ..StoreOptions::default()
+    };
+    let mut store = Store::with_options(Trace::default(), options);
     let (mut imports, mut instances) = (Vec::new(), Vec::new());
     for Scene { wasm, plan } in scenes {
         let module = match open(wasm, variant)? {
@@ -358,6 +369,7 @@ fn to_value(value: &Val) -> Value {
         Val::FuncRef(func) => reference(func.is_none()),
         Val::ExternRef(value) => reference(value.is_none()),
         Val::ExnRef(value) => reference(value.is_none()),
+        Val::AnyRef(value) => reference(value.is_none()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use precast::{Error, Instance, Linker, Module, Store, Val};
+use precast::{AnyKind, AnyRef, Error, Instance, Linker, Module, Store, StoreOptions, Val};
 use precast_compiler::{CompileError, Options};
 
 use super::spectest;
@@ -17,8 +17,8 @@ pub(super) struct Engine {
 
 impl Engine {
     /// A store with nothing in it but `spectest`.
-    pub(super) fn new(options: &Options) -> Result<Engine, Error> {
-        let mut store = Store::new(());
+    pub(super) fn new(options: &Options, store: StoreOptions) -> Result<Engine, Error> {
+        let mut store = Store::with_options((), store);
         let mut linker = Linker::new();
         spectest::define(&mut store, &mut linker)?;
         Ok(Engine {
@@ -54,10 +54,30 @@ impl Engine {
         Val::ExternRef(Some(*self.extern_refs.entry(n).or_insert_with(make)))
     }
 
-    /// The number in a reference that [`Engine::extern_ref`] made.
+    /// The same as an `anyref`.
+    pub(super) fn host_ref(&mut self, n: u32) -> Result<Val, String> {
+        let Val::ExternRef(Some(value)) = self.extern_ref(n) else {
+            return Err("no reference".to_owned());
+        };
+        let made = AnyRef::from_extern(&mut self.store, value);
+        let made = made.map_err(|error| error.to_string())?;
+        Ok(Val::AnyRef(Some(made)))
+    }
+
+    /// What an object is.
+    pub(super) fn any_kind(&self, value: &AnyRef) -> Option<AnyKind> {
+        value.kind(&self.store).ok()
+    }
+
+    /// The number in a reference that [`Engine::extern_ref`] or [`Engine::host_ref`] made.
     pub(super) fn extern_value(&self, value: &Val) -> Option<u32> {
-        let Val::ExternRef(Some(reference)) = value else {
-            return None;
+        let reference = match value {
+            Val::ExternRef(reference) => (*reference)?,
+            Val::AnyRef(Some(value)) => match self.any_kind(value)? {
+                AnyKind::Extern(reference) => reference,
+                _ => return None,
+            },
+            _ => return None,
         };
         reference.data(&self.store).ok()?.downcast_ref().copied()
     }

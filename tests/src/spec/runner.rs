@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use precast::{Error, Extern, Instance, LinkError, TrapCode, Val};
+use precast::{Error, Extern, Instance, LinkError, StoreOptions, TrapCode, Val};
 use precast_compiler::{CompileError, Options};
 use wasmparser::{Validator, WasmFeatures};
 use wast::parser::ParseBuffer;
@@ -76,8 +76,18 @@ fn kind(error: &Error) -> &'static str {
 
 /// Runs `script`. Its modules may use `may_lack` and be refused for it.
 pub fn run_file(script: &Script, options: &Options, may_lack: &[Proposal]) -> Outcome {
+    run_file_in(script, options, StoreOptions::default(), may_lack)
+}
+
+/// The same in a store made to measure.
+pub fn run_file_in(
+    script: &Script,
+    options: &Options,
+    store: StoreOptions,
+    may_lack: &[Proposal],
+) -> Outcome {
     let mut outcome = Outcome::default();
-    if let Err(message) = run_text(script, options, may_lack, &mut outcome) {
+    if let Err(message) = run_text(script, (options, store), may_lack, &mut outcome) {
         outcome.failures.push(Failure { line: 0, message });
     }
     outcome
@@ -85,7 +95,7 @@ pub fn run_file(script: &Script, options: &Options, may_lack: &[Proposal]) -> Ou
 
 fn run_text(
     script: &Script,
-    options: &Options,
+    (options, store): (&Options, StoreOptions),
     may_lack: &[Proposal],
     outcome: &mut Outcome,
 ) -> Result<(), String> {
@@ -94,7 +104,7 @@ fn run_text(
     lexer.allow_confusing_unicode(true);
     let buffer = ParseBuffer::new_with_lexer(lexer).map_err(|error| error.to_string())?;
     let parsed: Wast<'_> = wast::parser::parse(&buffer).map_err(|error| error.to_string())?;
-    let engine = Engine::new(options).map_err(|error| error.to_string())?;
+    let engine = Engine::new(options, store).map_err(|error| error.to_string())?;
     let mut runner = Runner {
         engine,
         may_lack,

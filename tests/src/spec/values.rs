@@ -1,6 +1,6 @@
 //! Values in scripts: making arguments, judging results.
 
-use precast::Val;
+use precast::{AnyKind, Val};
 use wast::core::{NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::{WastArg, WastRet};
 
@@ -18,7 +18,8 @@ pub(super) fn argument(engine: &mut Engine, arg: &WastArg<'_>) -> Result<Val, St
         WastArgCore::F64(v) => Val::F64(v.bits),
         WastArgCore::V128(v) => Val::V128(u128::from_le_bytes(v.to_le_bytes())),
         WastArgCore::RefNull(heap) => null(heap)?,
-        WastArgCore::RefExtern(n) | WastArgCore::RefHost(n) => engine.extern_ref(*n),
+        WastArgCore::RefExtern(n) => engine.extern_ref(*n),
+        WastArgCore::RefHost(n) => engine.host_ref(*n)?,
     })
 }
 
@@ -34,6 +35,16 @@ fn null(heap: &wast::core::HeapType<'_>) -> Result<Val, String> {
             ..
         }
         | HeapType::Concrete(_) => Ok(Val::FuncRef(None)),
+        HeapType::Abstract {
+            ty:
+                AbstractHeapType::Any
+                | AbstractHeapType::Eq
+                | AbstractHeapType::I31
+                | AbstractHeapType::Struct
+                | AbstractHeapType::Array
+                | AbstractHeapType::None,
+            ..
+        } => Ok(Val::AnyRef(None)),
         HeapType::Abstract {
             ty: AbstractHeapType::Exn | AbstractHeapType::NoExn,
             ..
@@ -74,12 +85,34 @@ fn matches(engine: &Engine, expected: &WastRetCore<'_>, actual: &Val) -> bool {
         (WastRetCore::V128(e), Val::V128(a)) => v128_matches(e, *a),
         (
             WastRetCore::RefNull(_),
-            Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None),
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None) | Val::AnyRef(None),
         ) => true,
+        (
+            WastRetCore::RefAny
+            | WastRetCore::RefEq
+            | WastRetCore::RefI31
+            | WastRetCore::RefStruct
+            | WastRetCore::RefArray,
+            Val::AnyRef(Some(value)),
+        ) => engine
+            .any_kind(value)
+            .is_some_and(|kind| is_of_kind(expected, kind)),
         (WastRetCore::RefFunc(_), Val::FuncRef(Some(_))) => true,
         (WastRetCore::RefExtern(None), Val::ExternRef(Some(_))) => true,
         (WastRetCore::RefExtern(Some(n)), a) => engine.extern_value(a) == Some(*n),
         (WastRetCore::RefHost(n), a) => engine.extern_value(a) == Some(*n),
+        _ => false,
+    }
+}
+
+/// Whether an object is what the script says.
+fn is_of_kind(expected: &WastRetCore<'_>, kind: AnyKind) -> bool {
+    match (expected, kind) {
+        (WastRetCore::RefAny, _) => true,
+        (WastRetCore::RefEq, kind) => !matches!(kind, AnyKind::Extern(_)),
+        (WastRetCore::RefI31, AnyKind::I31(_))
+        | (WastRetCore::RefStruct, AnyKind::Struct(_))
+        | (WastRetCore::RefArray, AnyKind::Array(..)) => true,
         _ => false,
     }
 }

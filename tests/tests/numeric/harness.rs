@@ -74,7 +74,9 @@ fn bits(value: Val) -> u128 {
         Val::F32(x) => x.into(),
         Val::F64(x) => x.into(),
         Val::V128(x) => x,
-        Val::FuncRef(_) | Val::ExternRef(_) | Val::ExnRef(_) => panic!("numbers only"),
+        Val::FuncRef(_) | Val::ExternRef(_) | Val::ExnRef(_) | Val::AnyRef(_) => {
+            panic!("numbers only")
+        }
     }
 }
 
