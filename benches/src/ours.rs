@@ -38,7 +38,12 @@ pub fn compact_module(wasm: &[u8], reservation: u64) -> Result<Module> {
         memory_reservation: Some(reservation),
         ..Options::default()
     };
-    let compiled = precast_compiler::compile(wasm, &options)?;
+    module_with(wasm, &options)
+}
+
+/// The same, compiled in some way.
+pub fn module_with(wasm: &[u8], options: &Options) -> Result<Module> {
+    let compiled = precast_compiler::compile(wasm, options)?;
     // SAFETY: these bytes come from the compiler, just now.
     Ok(unsafe { Module::from_bytes(&compiled.bytes) }?)
 }

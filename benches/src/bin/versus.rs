@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use precast_benches::Result;
 use precast_benches::versus::goals::{MEASURES, Table};
 use precast_benches::versus::{
-    Effort, crossings, deadlines, exceptions, instances, interruption, live,
+    Effort, crossings, deadlines, exceptions, instances, interruption, live, objects,
 };
 
 type Measure = fn(Effort, &mut Table) -> Result<()>;
@@ -30,6 +30,8 @@ const ALL: &[(&[&str], Measure)] = &[
     (&["call_out"], crossings::call_out),
     (&["trap", "trap_oob", "trap_stack"], crossings::traps),
     (&["throw_1", "throw_10"], exceptions::throws),
+    (&["alloc_null", "alloc_copying"], objects::allocations),
+    (&["inst_gc"], objects::instances),
     (&["interruptible"], interruption::interruptible),
     (&["deadline", "deadline_p99"], deadlines::late),
 ];

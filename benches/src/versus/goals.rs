@@ -112,6 +112,21 @@ pub const MEASURES: &[(&str, Goal, &str)] = &[
         "ns: an exception, caught ten frames up",
     ),
     (
+        "alloc_null",
+        Goal::Ratio(0.50),
+        "ns: a struct of two fields, no collector",
+    ),
+    (
+        "alloc_copying",
+        Goal::Ratio(0.50),
+        "ns: the same, a collector that copies",
+    ),
+    (
+        "inst_gc",
+        Goal::AtMost(100.0),
+        "ns: what an object adds to instantiate, call, drop",
+    ),
+    (
         "interruptible",
         Goal::AtMost(1.005),
         "kernels: time when they can be stopped over time when not",

@@ -7,6 +7,7 @@
 //! | `instances.rs` | instantiate, call, drop; on one thread and on two |
 //! | `crossings.rs` | calls and traps |
 //! | `exceptions.rs` | throwing and catching |
+//! | `objects.rs` | garbage-collected objects |
 //! | `interruption.rs` | kernels that can be stopped, beside ones that cannot |
 //! | `deadlines.rs` | how late guests are stopped whose time is over |
 //! | `live.rs` | how many there can be at a time, and what each takes |
@@ -18,6 +19,7 @@ pub mod goals;
 pub mod instances;
 pub mod interruption;
 pub mod live;
+pub mod objects;
 pub mod ours;
 pub mod theirs;
 

@@ -8,7 +8,8 @@ use precast::{WasmParams, WasmResults};
 use precast_wasi::{Output, WasiCtx, WasiCtxBuilder};
 
 use crate::Result;
-use crate::ours::{compact_module, module};
+use crate::ours::{compact_module, module, module_with};
+use precast_compiler::Options;
 
 /// Whose sandboxes they are: always the same one's, as the other runtime does not ask.
 const TENANT: Tenant = Tenant(1);
@@ -121,6 +122,39 @@ impl WasiRig {
             .instantiate(&self.template, TENANT, world.build()?)?;
         self.start.call(&mut sandbox, ())?;
         Ok(sandbox.data_mut().take_stdout())
+    }
+}
+
+/// A module that makes objects, in a pool.
+pub struct Objects {
+    pool: Pool<()>,
+    template: Template<()>,
+    function: TemplateFunc<i32, i32>,
+}
+
+impl Objects {
+    /// Compiles the module, whose function is `run`.
+    ///
+    /// # Errors
+    ///
+    /// If the module does not compile or the pool cannot be had.
+    pub fn new(wasm: &[u8], options: &Options, stack_size: usize) -> Result<Self> {
+        let template = Linker::new().template(&module_with(wasm, options)?)?;
+        Ok(Self {
+            function: template.func("run")?,
+            template,
+            pool: Pool::builder().slots(2).stack_size(stack_size).build()?,
+        })
+    }
+
+    /// A sandbox, and a call of the function.
+    ///
+    /// # Errors
+    ///
+    /// If the pool or the guest fails.
+    pub fn run(&self, n: i32) -> Result<i32> {
+        let mut sandbox = self.pool.instantiate(&self.template, TENANT, ())?;
+        Ok(self.function.call(&mut sandbox, n)?)
     }
 }
 

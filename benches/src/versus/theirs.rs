@@ -252,6 +252,52 @@ impl WasiRig {
     }
 }
 
+/// A module that makes objects, in a store for each call, from the pooling allocator.
+pub struct Objects {
+    engine: Engine,
+    instance: InstancePre<()>,
+}
+
+impl Objects {
+    /// Compiles the module, whose function is `run`.
+    ///
+    /// # Errors
+    ///
+    /// If the module does not compile.
+    pub fn new(wasm: &[u8], collector: wasmtime::Collector, stack_size: usize) -> Result<Self> {
+        let mut config = Config::new();
+        config
+            .max_wasm_stack(stack_size)
+            .wasm_function_references(true)
+            .wasm_gc(true)
+            .collector(collector);
+        let mut pool = PoolingAllocationConfig::default();
+        pool.total_core_instances(10)
+            .total_gc_heaps(10)
+            .total_memories(10)
+            .total_tables(10)
+            .total_stacks(10)
+            .linear_memory_keep_resident(2 << 20);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let engine = Engine::new(&config)?;
+        let module = Module::new(&engine, wasm)?;
+        let instance = Linker::new(&engine).instantiate_pre(&module)?;
+        Ok(Self { engine, instance })
+    }
+
+    /// An instance, and a call of the function.
+    ///
+    /// # Errors
+    ///
+    /// If the guest fails.
+    pub fn run(&self, n: i32) -> Result<i32> {
+        let mut store = Store::new(&self.engine, ());
+        let instance = self.instance.instantiate(&mut store)?;
+        let run = instance.get_typed_func::<i32, i32>(&mut store, "run")?;
+        Ok(run.call(&mut store, n)?)
+    }
+}
+
 /// One instance to call and be called from.
 pub struct Guest {
     store: Store<()>,
