@@ -436,6 +436,52 @@ fn linked_instances_share_objects() {
     }
 }
 
+/// References are found below a call of the host that calls the guest again, which makes objects, and
+/// in element segments that were not copied yet.
+#[test]
+fn references_are_found_below_nested_calls_and_in_segments() {
+    let text = r#"(module
+        (type $b (struct (field i32)))
+        (import "" "again" (func $again))
+        (table $t (export "t") 2 (ref null $b))
+        (elem $e (ref null $b) (item (struct.new $b (i32.const 30))) (item (struct.new $b (i32.const 400))))
+        (global $g (ref $b) (struct.new $b (i32.const 5000)))
+        (func (export "make") (drop (struct.new $b (i32.const 99))))
+        (func $below (param (ref $b)) (result i32)
+            (call $again)
+            (struct.get $b 0 (local.get 0)))
+        (func (export "run") (result i32)
+            (local $own (ref $b))
+            (local.set $own (struct.new $b (i32.const 1)))
+            (drop (call $below (struct.new $b (i32.const 2))))
+            (table.init $t $e (i32.const 0) (i32.const 0) (i32.const 2))
+            (call $again)
+            (i32.add (struct.get $b 0 (local.get $own))
+                (i32.add (struct.get $b 0 (table.get $t (i32.const 0)))
+                    (i32.add (struct.get $b 0 (table.get $t (i32.const 1)))
+                        (struct.get $b 0 (global.get $g)))))))"#;
+    for opt in [OptLevel::None, OptLevel::Speed] {
+        let module = module_with(text, &options(opt, Collector::Copying));
+        let mut store = Store::with_options(None::<Instance>, stress());
+        let mut linker = Linker::new();
+        linker.func(
+            "",
+            "again",
+            |mut caller: Caller<'_, Option<Instance>>| -> Result<(), Error> {
+                let instance = caller.data().expect("it was set");
+                let make = instance.func::<(), ()>(&caller, "make")?;
+                (0..10).try_for_each(|_| make.call(&mut caller, ()))
+            },
+        );
+        let guest = linker.instantiate(&mut store, &module).unwrap();
+        *store.data_mut() = Some(guest);
+        let run = guest.func::<(), i32>(&store, "run").unwrap();
+        for _ in 0..3 {
+            assert_eq!(run.call(&mut store, ()).unwrap(), 5431);
+        }
+    }
+}
+
 /// Functions of a module without a memory are given none, least of all the heap.
 #[test]
 fn host_functions_do_not_see_the_heap_as_a_memory() {
@@ -494,35 +540,42 @@ fn nothing_of_a_heap_is_left_for_the_next_tenant() {
                 reservation: 16 << 20,
             },
         ] {
-            let module = module_with(TENANT, &Options::default());
-            let template: Template<()> = Linker::new().template(&module).unwrap();
-            let pool = Pool::builder()
-                .slots(1)
-                .density(density)
-                .reset_strategy(strategy)
-                .verify(true)
-                .build()
-                .unwrap();
-            let add = template.func::<(i32, i64), ()>("add").unwrap();
-            let spin = template.func::<(i32, i64), ()>("spin").unwrap();
-            let len = template.func::<(), i32>("len").unwrap();
-            for round in 0..12 {
-                let mut sandbox = pool.instantiate(&template, Tenant(round), ()).unwrap();
-                assert_eq!(
-                    len.call(&mut sandbox, ()).unwrap(),
-                    0,
-                    "{strategy:?} {density:?}"
-                );
-                let many = [10, 5000, 40_000][round as usize % 3];
-                add.call(&mut sandbox, (many, 0x5ec1_e700)).unwrap();
-                assert_eq!(len.call(&mut sandbox, ()).unwrap(), many);
-                if round % 4 == 3 {
-                    // In the midst of making objects, and of collections.
-                    sandbox.set_deadline(Some(Instant::now() + Duration::from_millis(10)));
-                    let trap = trap(spin.call(&mut sandbox, (0, 0x5ec1_e700)));
-                    assert_eq!(trap.interruption(), Some(Interruption::Deadline));
-                }
-            }
+            nothing_is_left(TENANT, strategy, density);
+        }
+        // With a memory of its own, the heap lies apart.
+        let with_memory = TENANT.replacen("(module", "(module (memory 1)", 1);
+        nothing_is_left(&with_memory, strategy, Density::Guarded);
+    }
+}
+
+fn nothing_is_left(tenant: &str, strategy: ResetStrategy, density: Density) {
+    let module = module_with(tenant, &Options::default());
+    let template: Template<()> = Linker::new().template(&module).unwrap();
+    let pool = Pool::builder()
+        .slots(1)
+        .density(density)
+        .reset_strategy(strategy)
+        .verify(true)
+        .build()
+        .unwrap();
+    let add = template.func::<(i32, i64), ()>("add").unwrap();
+    let spin = template.func::<(i32, i64), ()>("spin").unwrap();
+    let len = template.func::<(), i32>("len").unwrap();
+    for round in 0..12 {
+        let mut sandbox = pool.instantiate(&template, Tenant(round), ()).unwrap();
+        assert_eq!(
+            len.call(&mut sandbox, ()).unwrap(),
+            0,
+            "{strategy:?} {density:?}"
+        );
+        let many = [10, 5000, 40_000][round as usize % 3];
+        add.call(&mut sandbox, (many, 0x5ec1_e700)).unwrap();
+        assert_eq!(len.call(&mut sandbox, ()).unwrap(), many);
+        if round % 4 == 3 {
+            // In the midst of making objects, and of collections.
+            sandbox.set_deadline(Some(Instant::now() + Duration::from_millis(10)));
+            let trap = trap(spin.call(&mut sandbox, (0, 0x5ec1_e700)));
+            assert_eq!(trap.interruption(), Some(Interruption::Deadline));
         }
     }
 }
