@@ -407,6 +407,12 @@ impl Exceptions {
         self.next_look = self.next_look.min(MAX_EXCEPTIONS);
     }
 
+    /// What kept exceptions carry, as words.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
+        let kept = self.kept.iter().filter_map(|place| place.kept.as_ref());
+        kept.flat_map(|kept| kept.values().iter().map(|cell| cell.0[0]))
+    }
+
     /// Shows the references into the heap that kept exceptions carry.
     pub(crate) fn for_each_heap_ref(&mut self, mut look: impl FnMut(&mut u64)) {
         for kept in self.kept.iter_mut().filter_map(|place| place.kept.as_mut()) {

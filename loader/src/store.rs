@@ -323,6 +323,10 @@ impl StoreCore {
     /// The value whose `externref` value this is.
     #[inline]
     pub(crate) fn extern_from_bits(&self, bits: u64) -> Option<ExternRef> {
+        if self.handles.get().is_some() {
+            // What was an object stays one from now on.
+            self.handles().hold(bits);
+        }
         Some(ExternRef {
             store: self.id,
             bits: NonZeroU64::new(bits)?,

@@ -259,34 +259,54 @@ impl<'a> Thrower<'a> {
 
     /// Finds out which exceptions are still referred to.
     fn look(&self, core: &mut StoreCore, more: impl Iterator<Item = u64>) {
-        let Some(region) = self.activation.region_of(self.crossing()) else {
-            return;
-        };
         let mut exceptions = std::mem::take(&mut core.rare_mut().exceptions);
-        // SAFETY: the stack of a slot is mapped up to its top, and what may change of instance
-        // data up to the base; no guest runs meanwhile.
-        let stack = unsafe { words(self.crossing(), region.stack_top) };
-        let data = core.instances.iter().flat_map(|instance| {
-            let size = instance.module.metadata().header().layout.mutable;
-            let base = instance.slot.region.base;
-            // SAFETY: as above.
-            unsafe { words(base - size as usize, base) }
-        });
-        let tables = core.tables.iter();
-        let tables = tables.filter(|table| table.declared.element.is_exn());
-        let tables = tables.flat_map(|table| {
-            let def = table.def();
-            let start = def.elements as usize;
-            // SAFETY: a table of references that are no functions has elements of 8 bytes.
-            unsafe { words(start, start + def.len as usize * 8) }
-        });
-        // Objects may hold references to exceptions, too.
-        let heap = core.heap_words();
-        // SAFETY: as above: objects lie within the accessible part of the heap.
-        let globals = unsafe { words(heap.start, heap.end) }.chain(core.host_globals());
-        exceptions.look(more.chain(stack).chain(data).chain(tables).chain(globals));
+        // SAFETY: no guest runs meanwhile.
+        let words = unsafe { guest_words(core, self.activation, self.crossing()) };
+        exceptions.look(more.chain(words));
         core.rare_mut().exceptions = exceptions;
     }
+}
+
+/// Every word in which guests of a store can hold a number of the loader's: the stack from the frame of a
+/// crossing upwards, what may change of instance data, tables, objects, and the host's globals.
+///
+/// # Safety
+///
+/// No guest of the store may run while the iterator is used.
+pub(crate) unsafe fn guest_words(
+    core: &StoreCore,
+    activation: &Activation,
+    crossing: usize,
+) -> impl Iterator<Item = u64> {
+    let stack = match activation.region_of(crossing) {
+        Some(region) => crossing..region.stack_top,
+        None => 0..0,
+    };
+    // SAFETY: the stack of a slot is mapped up to its top, what may change of instance data up to the
+    // base, and the heap as far as there are objects.
+    let stack = unsafe { words(stack.start, stack.end) };
+    let data = core.instances.iter().flat_map(|instance| {
+        let size = instance.module.metadata().header().layout.mutable;
+        let base = instance.slot.region.base;
+        // SAFETY: as above.
+        unsafe { words(base - size as usize, base) }
+    });
+    let tables = core.tables.iter();
+    let tables = tables.filter(|table| !table.declared.element.is_func());
+    let tables = tables.flat_map(|table| {
+        let def = table.def();
+        let start = def.elements as usize;
+        // SAFETY: a table of references that are no functions has elements of 8 bytes.
+        unsafe { words(start, start + def.len as usize * 8) }
+    });
+    let heap = core.heap_words();
+    // SAFETY: as above.
+    let heap = unsafe { words(heap.start, heap.end) };
+    stack
+        .chain(data)
+        .chain(tables)
+        .chain(heap)
+        .chain(core.host_globals())
 }
 
 /// The words from `start` to `end`.

@@ -580,6 +580,41 @@ fn nothing_is_left(tenant: &str, strategy: ResetStrategy, density: Density) {
     }
 }
 
+/// A guest makes many more `externref`s of objects than there is room for, and keeps few.
+#[test]
+fn externrefs_of_objects_end_when_nothing_names_them() {
+    let text = r#"(module
+        (type $b (struct (field i32)))
+        (type $box (struct (field externref)))
+        (table $t 3 externref)
+        (global $g (mut externref) (ref.null extern))
+        (global $o (mut (ref null $box)) (ref.null $box))
+        (func $extern (param i32) (result externref)
+            (extern.convert_any (struct.new $b (local.get 0))))
+        (func $value (param externref) (result i32)
+            (struct.get $b 0 (ref.cast (ref $b) (any.convert_extern (local.get 0)))))
+        (func (export "run") (param $n i32) (result i32)
+            (local $kept externref)
+            (local.set $kept (call $extern (i32.const 1)))
+            (table.set $t (i32.const 1) (call $extern (i32.const 20)))
+            (global.set $g (call $extern (i32.const 300)))
+            (global.set $o (struct.new $box (call $extern (i32.const 4000))))
+            (loop $l
+                (drop (call $extern (local.get $n)))
+                (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+            (i32.add (call $value (local.get $kept))
+                (i32.add (call $value (table.get $t (i32.const 1)))
+                    (i32.add (call $value (global.get $g))
+                        (call $value (struct.get $box 0 (global.get $o))))))))"#;
+    for opt in [OptLevel::None, OptLevel::Speed] {
+        let module = module_with(text, &options(opt, Collector::Copying));
+        let mut store = Store::new(());
+        let guest = Linker::new().instantiate(&mut store, &module).unwrap();
+        let run = guest.func::<i32, i32>(&store, "run").unwrap();
+        assert_eq!(run.call(&mut store, 300_000).unwrap(), 4321);
+    }
+}
+
 /// Types deeper than what generated code looks at by itself.
 #[test]
 fn deep_types_are_told_apart() {

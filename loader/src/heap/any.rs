@@ -148,7 +148,7 @@ impl AnyRef {
     ///
     /// # Errors
     ///
-    /// If it belongs to another store, is good no more, or there are more than a million of these.
+    /// If it belongs to another store, is good no more, or there are more than 65,536 of these.
     pub fn keep(&self, mut store: impl AsStoreMut) -> Result<AnyRef, Error> {
         let mut store = store.as_store_mut();
         let core = store.core_mut();

@@ -1,7 +1,9 @@
 //! Objects that the host refers to, or a guest by an `externref`.
 //!
 //! Those of the host that were made while a function of it ran for a guest end with that function: they
-//! are a stack. All others stay: in places of their own.
+//! are a stack. Those that the host keeps stay. What guests hold as `externref`s is a number of a
+//! place here; there is no counting: when there are many, every word that such a number can be in is
+//! looked at, as for exceptions (see [`crate::exception`]), and what no word names is given up.
 
 use precast_abi::NONE;
 
@@ -10,8 +12,14 @@ use precast_abi::NONE;
 const MARK: u64 = 0xe9c6;
 /// The bit of such a number that says that it is a 31-bit integer itself.
 const INTEGER: u64 = 1 << 47;
-/// The most objects that can be referred to so in a store.
-const MOST: usize = 1 << 20;
+/// What there is room for of the uses of a place.
+const USES: u16 = 0x7fff;
+/// The most objects that can be referred to so in a store, by guests and by the host.
+const MOST: usize = 1 << 16;
+/// The places of guests are looked through when there are so many for the first time.
+const FIRST_LOOK: usize = 256;
+/// Looking at so many words takes about as long as a conversion.
+const WORDS_PER_CONVERSION: usize = 64;
 
 /// Objects that are referred to from outside of the heap.
 #[derive(Default)]
@@ -20,8 +28,24 @@ pub(crate) struct Handles {
     stack: Vec<(u64, u32)>,
     /// How many of the stack's places are in use.
     len: usize,
-    /// Those that stay: of guests as `externref`s, and of the host.
+    /// Those that the host keeps.
     kept: Vec<u64>,
+    /// Those that guests hold as `externref`s.
+    externs: Vec<Extern>,
+    free: Vec<u32>,
+    /// When to look which of them are still named.
+    next_look: usize,
+}
+
+/// What an `externref` stands for.
+struct Extern {
+    /// 0 where the place is free.
+    reference: u64,
+    /// How often the place was used before.
+    uses: u16,
+    /// The host has its number: it stays.
+    is_held: bool,
+    is_reached: bool,
 }
 
 /// Names a reference on the stack of handles, or one that stays.
@@ -83,7 +107,14 @@ impl Handles {
     pub(super) fn for_each(&mut self, mut look: impl FnMut(&mut u64)) {
         let stack = self.stack.iter_mut().take(self.len);
         stack.for_each(|(reference, _)| look(reference));
-        self.kept.iter_mut().for_each(look);
+        self.kept.iter_mut().for_each(&mut look);
+        let externs = self.externs.iter_mut();
+        externs.for_each(|place| look(&mut place.reference));
+    }
+
+    /// Whether it should be looked which places are still named before another one is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.externs.len() - self.free.len() >= self.next_look.clamp(FIRST_LOOK, MOST)
     }
 
     /// The `externref` that a reference becomes, which is not null.
@@ -91,19 +122,73 @@ impl Handles {
         if reference & 1 != 0 {
             return Some(MARK << 48 | INTEGER | reference);
         }
-        let place = self.keep(reference)?;
-        Some(MARK << 48 | u64::from(place.index))
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None if self.externs.len() < MOST => {
+                self.externs.push(Extern {
+                    reference: 0,
+                    uses: 0,
+                    is_held: false,
+                    is_reached: false,
+                });
+                self.externs.len() as u32 - 1
+            }
+            None => return None,
+        };
+        let place = &mut self.externs[index as usize];
+        (place.reference, place.is_held) = (reference, false);
+        Some(MARK << 48 | u64::from(place.uses & USES) << 32 | u64::from(index))
+    }
+
+    /// The place that an `externref` names, if it does.
+    fn place_of(&mut self, bits: u64) -> Option<&mut Extern> {
+        if bits >> 48 != MARK || bits & INTEGER != 0 {
+            return None;
+        }
+        let place = self.externs.get_mut(bits as u32 as usize)?;
+        let same = u64::from(place.uses & USES) == bits >> 32 & u64::from(USES);
+        (same && place.reference != 0).then_some(place)
     }
 
     /// The reference that an `externref` was, if it was one.
-    pub(super) fn from_extern(&self, bits: u64) -> Option<u64> {
-        if bits >> 48 != MARK {
-            return None;
+    pub(super) fn from_extern(&mut self, bits: u64) -> Option<u64> {
+        if bits >> 48 == MARK && bits & INTEGER != 0 {
+            return Some(bits & 0xffff_ffff);
         }
-        match bits & INTEGER {
-            0 => self.kept.get((bits as u32) as usize).copied(),
-            _ => Some(bits & 0xffff_ffff),
+        self.place_of(bits).map(|place| place.reference)
+    }
+
+    /// The host is given an `externref`.
+    pub(crate) fn hold(&mut self, bits: u64) {
+        if let Some(place) = self.place_of(bits) {
+            place.is_held = true;
         }
+    }
+
+    /// Gives up what is named neither by one of `words` nor by the host.
+    pub(super) fn look(&mut self, words: impl Iterator<Item = u64>) {
+        for place in &mut self.externs {
+            place.is_reached = place.is_held;
+        }
+        let mut looked_at = 0;
+        for word in words {
+            looked_at += 1;
+            if let Some(place) = self.place_of(word) {
+                place.is_reached = true;
+            }
+        }
+        self.free.clear();
+        for (index, place) in (0..).zip(&mut self.externs) {
+            if !place.is_reached {
+                if place.reference != 0 {
+                    place.uses = place.uses.wrapping_add(1);
+                }
+                place.reference = 0;
+                self.free.push(index);
+            }
+        }
+        let count = self.externs.len() - self.free.len();
+        self.next_look = (count * 2).max(count + looked_at / WORDS_PER_CONVERSION);
     }
 }
 
@@ -122,6 +207,25 @@ mod tests {
         assert_eq!((handles.get(place), handles.get(kept)), (None, Some(8)));
         let other = handles.push(24);
         assert_eq!((handles.get(place), handles.get(other)), (None, Some(24)));
+    }
+
+    #[test]
+    fn what_no_word_names_is_given_up() {
+        let mut handles = Handles::default();
+        let numbers: Vec<u64> = (1..=1000u64)
+            .map(|n| handles.to_extern(n * 8).expect("there is room"))
+            .collect();
+        assert!(handles.is_full());
+        handles.hold(numbers[7]);
+        handles.look([numbers[3], 5, u64::MAX].into_iter());
+        assert_eq!(handles.from_extern(numbers[3]), Some(4 * 8));
+        assert_eq!(handles.from_extern(numbers[7]), Some(8 * 8));
+        assert_eq!(handles.from_extern(numbers[8]), None);
+        assert!(!handles.is_full());
+        // The places are used again, under other numbers.
+        let again = handles.to_extern(16).expect("there is room");
+        assert_eq!(handles.externs.len(), 1000);
+        assert!(!numbers.contains(&again));
     }
 
     #[test]

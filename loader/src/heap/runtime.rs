@@ -7,13 +7,15 @@
 //! the guest's, and are checked.
 #![allow(unsafe_code, reason = "called by generated code, on its objects")]
 
-use precast_abi::NONE;
+use std::sync::atomic::Ordering;
+
 use precast_abi::heap::ARRAY_ELEMENTS;
 use precast_abi::trap::TrapCode;
 
 use super::{Heap, array_size};
 use crate::interner;
 use crate::runtime::{Context, Falling, unpair};
+use crate::throw;
 use crate::types::{Field, TypeId};
 
 pub(crate) unsafe extern "C" fn heap_alloc(base: usize, size: u64, id: u64) -> u64 {
@@ -169,18 +171,27 @@ pub(crate) unsafe extern "C" fn any_from_extern(base: usize, bits: u64) -> u64 {
 
 pub(crate) unsafe extern "C" fn extern_from_any(base: usize, reference: u64) -> u64 {
     // SAFETY: the crossing's promise.
-    unsafe { Context::new(base) }.answer(|context| {
+    let context = unsafe { Context::new(base) };
+    context.answer(|context| {
         if reference == 0 {
             return Ok(0);
         }
-        let heap = Heap::of(context.core());
-        if let Some(heap) = heap
+        let core = context.core();
+        if let Some(heap) = Heap::of(core)
             && reference & 1 == 0
             && heap.word(reference).type_id == interner::EXTERN.0
         {
             return Ok(heap.extern_bits(reference));
         }
-        let bits = context.core().handles().to_extern(reference);
+        let mut handles = core.handles();
+        if handles.is_full() {
+            let crossing = core.activation.guest_fp.load(Ordering::Relaxed);
+            // SAFETY: the guest that has called out waits.
+            let words = unsafe { throw::guest_words(core, &core.activation, crossing) };
+            let exceptions = core.rare.iter().flat_map(|rare| rare.exceptions.words());
+            handles.look(words.chain(exceptions));
+        }
+        let bits = handles.to_extern(reference);
         bits.ok_or(TrapCode::HeapExhausted)
     })
 }
@@ -250,5 +261,3 @@ impl Context<'_> {
         inside.then_some(()).ok_or(TrapCode::TableOutOfBounds)
     }
 }
-
-const _: () = assert!(NONE == u32::MAX);
