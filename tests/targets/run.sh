@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 # Not those that start themselves again as a program of the machine, step through instructions, or
 # ask for what an emulator lacks or is too slow for.
-tests=(traps calls host_calls reentry linking interrupt deadline suspend asynchronous limits wasi)
+tests=(traps gc exceptions exceptions_legacy calls host_calls reentry linking interrupt deadline suspend asynchronous limits wasi)
 # It looks for the name of a generic function, which this build writes differently.
 skip=(--skip a_backtrace_of_the_host_through_a_resumed_guest_is_whole)
 

@@ -26,9 +26,6 @@ pub(super) fn supported(options: &Options) -> WasmFeatures {
     if !options.has_vectors() {
         features.remove(VECTORS);
     }
-    if options.target.arch() != Arch::X86_64 {
-        features.remove(EXCEPTIONS);
-    }
     features
 }
 

@@ -176,6 +176,11 @@ impl FuncTranslator<'_> {
         args: &[Value],
         results: &[ValType],
     ) -> Result<Vec<Value>, CompileError> {
+        // A function that is called by its address may have another one, for the same type.
+        let signature = match callee {
+            Callee::Symbol(function) => self.builder.func.dfg.ext_funcs[function].signature,
+            Callee::Code(_) => signature,
+        };
         let rest = self.builder.create_block();
         self.append_params(rest, results);
         let table = self.exception_table(signature, rest, results.len())?;

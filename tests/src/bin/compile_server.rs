@@ -7,7 +7,7 @@
 
 use std::io::{self, Read, Write};
 
-use precast_compiler::{CompileError, Cpu, OptLevel, Options, Target, compile};
+use precast_compiler::{Collector, CompileError, Cpu, OptLevel, Options, Target, compile};
 
 fn main() -> io::Result<()> {
     let (mut from, mut to) = (io::stdin().lock(), io::stdout().lock());
@@ -79,6 +79,10 @@ fn parse(lines: &str) -> Result<Options, String> {
                 options.memory_reservation = Some(bytes);
             }
             ("fuel", "yes") => options.fuel = true,
+            ("collector", "null") => options.collector = Collector::Null,
+            ("gc_heap", bytes) => {
+                options.gc_heap = Some(bytes.parse().map_err(|_| "no number of bytes")?);
+            }
             _ => return Err(format!("unknown option {line}")),
         }
     }

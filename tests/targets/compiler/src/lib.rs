@@ -18,6 +18,8 @@ pub struct Options {
     pub cpu: Cpu,
     pub opt: OptLevel,
     pub memory_reservation: Option<u64>,
+    pub collector: Collector,
+    pub gc_heap: Option<u64>,
     pub fuel: bool,
     pub jobs: usize,
 }
@@ -46,6 +48,14 @@ pub enum OptLevel {
     #[default]
     Speed,
     Size,
+}
+
+/// What becomes of objects that nothing refers to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Collector {
+    #[default]
+    Copying,
+    Null,
 }
 
 /// Levels and features of a CPU, in words.
@@ -136,6 +146,12 @@ fn words(options: &Options) -> String {
     );
     if let Some(bytes) = options.memory_reservation {
         say("memory_reservation", &bytes.to_string());
+    }
+    if options.collector == Collector::Null {
+        say("collector", "null");
+    }
+    if let Some(bytes) = options.gc_heap {
+        say("gc_heap", &bytes.to_string());
     }
     if options.fuel {
         say("fuel", "yes");
