@@ -91,10 +91,7 @@ fn opt_level(word: &str) -> Result<OptLevel, String> {
 }
 
 fn run(arguments: &Arguments) -> Result<bool, String> {
-    let mut skips = SkipList::parse(include_str!("spec/skip.txt"))?;
-    if cfg!(not(target_arch = "x86_64")) {
-        skips.extend(SkipList::parse(include_str!("spec/skip-other-cpus.txt"))?);
-    }
+    let skips = SkipList::parse(include_str!("spec/skip.txt"))?;
     let all = suite::files();
     if let Some(unknown) = skips
         .scripts()

@@ -3,7 +3,6 @@
 use crate::error::CompileError;
 use crate::options::Options;
 use crate::policy::Features;
-use precast_abi::object::Arch;
 use wasmparser::{Operator, Validator, WasmFeatures};
 
 /// What validation allows: WebAssembly 2.0 and the proposals that the compiler translates.
@@ -36,7 +35,7 @@ const EXCEPTIONS: WasmFeatures = WasmFeatures::EXCEPTIONS.union(WasmFeatures::LE
 const VECTORS: WasmFeatures = WasmFeatures::SIMD.union(WasmFeatures::RELAXED_SIMD);
 
 /// The proposals that modules may use and the compiler refuses, by the names their users know.
-const REFUSED: [(WasmFeatures, &str); 10] = [
+const REFUSED: [(WasmFeatures, &str); 9] = [
     // Refused for CPUs without vector registers alone.
     (
         VECTORS,
@@ -59,8 +58,6 @@ const REFUSED: [(WasmFeatures, &str); 10] = [
         "multibyte array access",
     ),
     (WasmFeatures::COMPONENT_MODEL, "the component model"),
-    // Refused for other CPUs than x86-64 alone.
-    (EXCEPTIONS, "exception handling on this CPU"),
 ];
 
 /// The name of a proposal that is not supported.

@@ -4,7 +4,6 @@
 
 use super::testing::{compile, translate, try_translate};
 use crate::error::CompileError;
-use crate::module::ModuleInfo;
 use crate::{Emit, Options, Target};
 use std::collections::HashSet;
 use std::fs;
@@ -155,23 +154,6 @@ fn missing_proposals_are_named() {
         "shared-everything threads",
     );
     assert_unsupported("(component)", "the component model");
-}
-
-/// What nobody has tested there is refused there.
-#[test]
-fn exceptions_are_refused_on_other_cpus() {
-    for text in ["(module (tag))", "(module (func (param exnref)))"] {
-        let wasm = wat::parse_str(text).expect("well-formed");
-        for target in [Target::AARCH64_LINUX, Target::RISCV64_LINUX] {
-            match ModuleInfo::read_for(&Options::for_target(target), &wasm).map(drop) {
-                Err(CompileError::Unsupported { feature, .. }) => {
-                    assert_eq!(feature, "exception handling on this CPU");
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        assert!(ModuleInfo::read(&wasm).is_ok());
-    }
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl Handles {
     }
 
     /// The `externref` that a reference becomes, which is not null.
-    pub(super) fn to_extern(&mut self, reference: u64) -> Option<u64> {
+    pub(super) fn put_extern(&mut self, reference: u64) -> Option<u64> {
         if reference & 1 != 0 {
             return Some(MARK << 48 | INTEGER | reference);
         }
@@ -151,7 +151,7 @@ impl Handles {
     }
 
     /// The reference that an `externref` was, if it was one.
-    pub(super) fn from_extern(&mut self, bits: u64) -> Option<u64> {
+    pub(super) fn find_extern(&mut self, bits: u64) -> Option<u64> {
         if bits >> 48 == MARK && bits & INTEGER != 0 {
             return Some(bits & 0xffff_ffff);
         }
@@ -213,17 +213,17 @@ mod tests {
     fn what_no_word_names_is_given_up() {
         let mut handles = Handles::default();
         let numbers: Vec<u64> = (1..=1000u64)
-            .map(|n| handles.to_extern(n * 8).expect("there is room"))
+            .map(|n| handles.put_extern(n * 8).expect("there is room"))
             .collect();
         assert!(handles.is_full());
         handles.hold(numbers[7]);
         handles.look([numbers[3], 5, u64::MAX].into_iter());
-        assert_eq!(handles.from_extern(numbers[3]), Some(4 * 8));
-        assert_eq!(handles.from_extern(numbers[7]), Some(8 * 8));
-        assert_eq!(handles.from_extern(numbers[8]), None);
+        assert_eq!(handles.find_extern(numbers[3]), Some(4 * 8));
+        assert_eq!(handles.find_extern(numbers[7]), Some(8 * 8));
+        assert_eq!(handles.find_extern(numbers[8]), None);
         assert!(!handles.is_full());
         // The places are used again, under other numbers.
-        let again = handles.to_extern(16).expect("there is room");
+        let again = handles.put_extern(16).expect("there is room");
         assert_eq!(handles.externs.len(), 1000);
         assert!(!numbers.contains(&again));
     }
@@ -231,8 +231,8 @@ mod tests {
     #[test]
     fn integers_travel_as_externrefs_in_themselves() {
         let mut handles = Handles::default();
-        let bits = handles.to_extern(0xffff_ffff).expect("no room is needed");
-        assert_eq!(handles.from_extern(bits), Some(0xffff_ffff));
-        assert_eq!(handles.from_extern(5), None);
+        let bits = handles.put_extern(0xffff_ffff).expect("no room is needed");
+        assert_eq!(handles.find_extern(bits), Some(0xffff_ffff));
+        assert_eq!(handles.find_extern(5), None);
     }
 }

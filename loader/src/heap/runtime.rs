@@ -162,7 +162,7 @@ pub(crate) unsafe extern "C" fn any_from_extern(base: usize, bits: u64) -> u64 {
     if bits == 0 {
         return 0;
     }
-    if let Some(reference) = context.core().handles().from_extern(bits) {
+    if let Some(reference) = context.core().handles().find_extern(bits) {
         return reference;
     }
     let made = context.core_mut().make_extern(bits);
@@ -191,7 +191,7 @@ pub(crate) unsafe extern "C" fn extern_from_any(base: usize, reference: u64) -> 
             let exceptions = core.rare.iter().flat_map(|rare| rare.exceptions.words());
             handles.look(words.chain(exceptions));
         }
-        let bits = handles.to_extern(reference);
+        let bits = handles.put_extern(reference);
         bits.ok_or(TrapCode::HeapExhausted)
     })
 }

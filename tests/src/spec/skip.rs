@@ -78,11 +78,6 @@ impl SkipList {
         Ok(list)
     }
 
-    /// Adds the lines of another list, which count where both name a script.
-    pub fn extend(&mut self, other: SkipList) {
-        self.lines.extend(other.lines);
-    }
-
     /// What the script may lack. Empty for most.
     pub fn proposals(&self, script: &str) -> &[Proposal] {
         self.lines.get(script).map_or(&[], Vec::as_slice)
