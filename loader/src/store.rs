@@ -136,6 +136,10 @@ pub(crate) struct StoreInner<T> {
     pub(crate) data: MaybeUninit<T>,
 }
 
+/// What the upper 16 bits of an `externref` of the host's are: no reference to an object, which a
+/// collection may look for where an `externref` is, looks like that.
+pub(crate) const EXTERN_MARK: u64 = 0xe9c7 << 48;
+
 /// How many identities a store takes for itself: one for each use of a slot of a pool.
 const IDS: u64 = 1 << 20;
 static NEXT_ID: AtomicU64 = AtomicU64::new(IDS);
@@ -307,7 +311,8 @@ impl StoreCore {
     pub(crate) fn new_extern(&mut self, value: Box<dyn Any + Send + Sync>) -> ExternRef {
         let externs = &mut self.rare_mut().externs;
         externs.push(value);
-        let bits = NonZeroU64::new(externs.len() as u64).expect("one was added");
+        let bits = EXTERN_MARK | externs.len() as u64;
+        let bits = NonZeroU64::new(bits).expect("it is marked");
         ExternRef {
             store: self.id,
             bits,

@@ -8,7 +8,7 @@ use crate::exception::ExnRef;
 use crate::func::Func;
 use crate::heap::AnyRef;
 use crate::interner;
-use crate::store::{AsStore, AsStoreMut, StoreCore};
+use crate::store::{AsStore, AsStoreMut, EXTERN_MARK, StoreCore};
 use crate::types::{HeapType, RefType, ValType};
 
 /// A value of any WebAssembly type.
@@ -243,7 +243,7 @@ fn exn_ref_bits(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExternRef {
     pub(crate) store: NonZeroU64,
-    /// What the guest holds: one more than the value's index, or what an `anyref` became.
+    /// What the guest holds: one more than the value's index, marked, or what an `anyref` became.
     pub(crate) bits: NonZeroU64,
 }
 
@@ -262,7 +262,8 @@ impl ExternRef {
     pub fn data<'a, S: AsStore>(&self, store: &'a S) -> Result<&'a (dyn Any + Send + Sync), Error> {
         let core = store.as_store().into_core();
         core.check(self.store)?;
-        let index = usize::try_from(self.bits.get() - 1).unwrap_or(usize::MAX);
+        let index = (self.bits.get() ^ EXTERN_MARK).wrapping_sub(1);
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
         let rare = core.rare.as_ref();
         let value = rare.and_then(|rare| rare.externs.get(index));
         Ok(&**value.ok_or(UseError::OutOfBounds)?)

@@ -61,6 +61,7 @@ impl FuncTranslator<'_> {
     pub(super) fn translate_extern_convert_any(&mut self) {
         let reference = self.pop1();
         let value = self.emit_runtime_call(RuntimeFn::ExternFromAny, &[reference]);
+        self.builder.declare_value_needs_stack_map(value);
         self.push1(value);
     }
 

@@ -75,6 +75,13 @@ fn is_exception(ty: ValType) -> bool {
     matches!(ty.heap_type(), HeapType::Abstract { ty, .. } if exn(ty))
 }
 
+/// Values of this type are references of the host's.
+fn is_extern(ty: ValType) -> bool {
+    let ValType::Ref(ty) = ty else { return false };
+    let of_host = |ty| matches!(ty, AbstractHeapType::Extern);
+    matches!(ty.heap_type(), HeapType::Abstract { ty, .. } if of_host(ty))
+}
+
 impl FuncTranslator<'_> {
     /// Makes sure that a value is on the stack during calls, if the loader must find it there.
     pub(super) fn keep_on_stack(&mut self, value: Value, ty: ValType) {
@@ -83,10 +90,10 @@ impl FuncTranslator<'_> {
         }
     }
 
-    /// Whether the loader must find values of this type on the stack: references to exceptions, and to
-    /// objects that may move.
+    /// Whether the loader must find values of this type on the stack: references to exceptions, to
+    /// objects that may move, and those of the host's, which may be objects that were converted.
     pub(super) fn is_kept_on_stack(&self, ty: ValType) -> bool {
-        is_exception(ty) || (self.env.collects && self.env.module.is_heap_ref(ty))
+        is_exception(ty) || is_extern(ty) || (self.env.collects && self.env.module.is_heap_ref(ty))
     }
 
     pub(super) fn translate_try_table(&mut self, table: &TryTable) {
