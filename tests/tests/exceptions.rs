@@ -74,6 +74,44 @@ fn an_exception_is_caught_many_frames_up() {
     });
 }
 
+/// Floats of the guest that catches, and of the host that has called it.
+#[test]
+fn floats_are_there_after_a_catch() {
+    let text = r#"(module
+        (tag $t)
+        (func $throws (param f64) (result f64)
+            (if (f64.lt (local.get 0) (f64.const 1e9)) (then (throw $t)))
+            (local.get 0))
+        (func (export "run") (param f64 f64) (result f64)
+            (local f64 f64 f64 f64 f64 f64 f64 f64)
+            (local.set 2 (f64.add (local.get 0) (local.get 1)))
+            (local.set 3 (f64.mul (local.get 0) (local.get 1)))
+            (local.set 4 (f64.sub (local.get 0) (local.get 1)))
+            (local.set 5 (f64.add (local.get 2) (local.get 3)))
+            (local.set 6 (f64.mul (local.get 2) (local.get 4)))
+            (local.set 7 (f64.sub (local.get 5) (local.get 6)))
+            (local.set 8 (f64.add (local.get 7) (local.get 2)))
+            (local.set 9 (f64.mul (local.get 8) (local.get 4)))
+            (block $h (try_table (catch $t $h) (drop (call $throws (local.get 0)))))
+            (f64.add (local.get 2) (f64.add (local.get 3) (f64.add (local.get 4) (f64.add (local.get 5)
+                (f64.add (local.get 6) (f64.add (local.get 7) (f64.add (local.get 8) (local.get 9))))))))))"#;
+    in_every_way(text, |store, guest| {
+        let run = guest.func::<(f64, f64), f64>(&*store, "run").unwrap();
+        let mut kept = [1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5];
+        for round in 0..20 {
+            let (a, b) = (f64::from(round), 3.0);
+            let [c, d, e] = [a + b, a * b, a - b];
+            let [f, g] = [c + d, c * e];
+            let h = f - g;
+            let i = h + c;
+            let expected = c + d + e + f + g + h + i + i * e;
+            assert_eq!(run.call(&mut *store, (a, b)).unwrap(), expected);
+            kept = kept.map(|float| float + 1.0);
+        }
+        assert_eq!(kept, [21.5, 22.5, 23.5, 24.5, 25.5, 26.5, 27.5, 28.5]);
+    });
+}
+
 /// Ten integers, three of them in registers that a callee keeps, live across the call that throws, in
 /// the function that catches and in the one around it.
 #[test]

@@ -188,6 +188,9 @@ impl FuncTranslator<'_> {
             Callee::Symbol(function) => self.builder.func.dfg.ext_funcs[function].signature,
             Callee::Code(_) => signature,
         };
+        // Of other conventions, a handler would find what callees keep in registers changed.
+        let convention = self.builder.func.dfg.signatures[signature].call_conv;
+        debug_assert_eq!(convention, CallConv::Tail);
         let rest = self.builder.create_block();
         self.append_params(rest, results);
         let table = self.exception_table(signature, rest, results.len())?;
