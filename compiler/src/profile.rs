@@ -33,7 +33,9 @@ pub(crate) fn points(op: &Operator<'_>) -> u32 {
         | Operator::If { .. }
         | Operator::BrIf { .. }
         | Operator::BrOnNull { .. }
-        | Operator::BrOnNonNull { .. } => 1,
+        | Operator::BrOnNonNull { .. }
+        | Operator::BrOnCast { .. }
+        | Operator::BrOnCastFail { .. } => 1,
         Operator::BrTable { targets } => labels(targets).len() as u32,
         _ => 0,
     }
@@ -216,7 +218,9 @@ impl FunctionProfile {
             }
             Operator::BrIf { relative_depth }
             | Operator::BrOnNull { relative_depth }
-            | Operator::BrOnNonNull { relative_depth } => {
+            | Operator::BrOnNonNull { relative_depth }
+            | Operator::BrOnCast { relative_depth, .. }
+            | Operator::BrOnCastFail { relative_depth, .. } => {
                 walk.now = walk.count();
                 let taken = passed.saturating_sub(walk.now);
                 self.branches.push((offset, Branch { passed, taken }));

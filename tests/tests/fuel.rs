@@ -55,6 +55,40 @@ fn cost(text: &str, argument: i32) -> u64 {
     costs[0]
 }
 
+/// Work that depends on an operand is paid for, wherever it is done; and branches by a type end a run as
+/// all others.
+#[test]
+fn arrays_cost_by_their_size_and_casts_end_runs() {
+    let array = |code: &str| {
+        format!(
+            r#"(module (type $a (array (mut i32))) (type $f (array funcref)) (elem $e func $g $g $g) (data $d "0123456789ab")
+                (func $g)
+                (func (export "run") (param i32) (result i32) {code} (i32.const 0)))"#
+        )
+    };
+    let new = array("(drop (array.new_default $a (local.get 0)))");
+    // 16 elements of 4 bytes are a unit.
+    assert_eq!(cost(&new, 1600) - cost(&new, 0), 100);
+    let fill = array(
+        "(array.fill $a (array.new_default $a (i32.const 1600)) (i32.const 0) (i32.const 7) (local.get 0))",
+    );
+    assert_eq!(cost(&fill, 1600) - cost(&fill, 0), 100);
+    let items = array("(drop (array.new_elem $f $e (i32.const 0) (local.get 0)))");
+    assert_eq!(cost(&items, 3) - cost(&items, 0), 3);
+    let branch = array(
+        "(block (result anyref) (br_on_cast 0 anyref i31ref (ref.i31 (local.get 0))) (nop)
+            (drop (i32.add (i32.const 1) (i32.const 2)))) (drop)",
+    );
+    let without = array(
+        "(block (result anyref) (br_on_cast 0 anyref i31ref (ref.i31 (local.get 0))) (nop)) (drop)",
+    );
+    assert_eq!(
+        cost(&branch, 1),
+        cost(&without, 1),
+        "what is jumped over costs nothing"
+    );
+}
+
 #[test]
 fn operators_cost_one_unit_each() {
     let body = |body: &str| {

@@ -27,6 +27,7 @@ impl FuncTranslator<'_> {
         let value = from_value.then(|| self.pop1());
         let wide = self.builder.ins().uextend(types::I64, len);
         let bytes = self.builder.ins().imul_imm_u(wide, i64::from(size));
+        self.charge_bulk(RuntimeFn::MemoryFill, bytes);
         let rounded = self
             .builder
             .ins()
@@ -128,8 +129,19 @@ impl FuncTranslator<'_> {
         let pair = self.emit_pair(ty, segment);
         let start = self.builder.ins().uextend(types::I64, start);
         let len = self.builder.ins().uextend(types::I64, len);
+        self.charge_elements(function, TypeIndex::from_u32(ty), len);
         let reference = self.emit_runtime_call(function, &[pair, start, len]);
         self.push_object(reference);
+    }
+
+    /// Charges for elements that a function of the loader copies or makes.
+    fn charge_elements(&mut self, function: RuntimeFn, ty: TypeIndex, len: Value) {
+        if matches!(function, RuntimeFn::ArrayNewElem | RuntimeFn::ArrayInitElem) {
+            return self.charge_bulk(RuntimeFn::TableInit, len);
+        }
+        let (_, size) = self.elements(ty);
+        let bytes = self.builder.ins().imul_imm_u(len, i64::from(size));
+        self.charge_bulk(RuntimeFn::MemoryCopy, bytes);
     }
 
     /// Pushes a reference to an object that the loader has made.
@@ -186,6 +198,8 @@ impl FuncTranslator<'_> {
         let len = self.emit_array_len(reference);
         let [index, count, len] =
             [index, count, len].map(|value| self.builder.ins().uextend(types::I64, value));
+        let bytes = self.builder.ins().imul_imm_u(count, i64::from(size));
+        self.charge_bulk(RuntimeFn::MemoryFill, bytes);
         let end = self.builder.ins().iadd(index, count);
         let out_of_bounds = self
             .builder
@@ -208,12 +222,14 @@ impl FuncTranslator<'_> {
         let (to, to_index) = self.pop2();
         self.emit_trap_if_null(to, TrapCode::NullReference);
         self.emit_trap_if_null(from, TrapCode::NullReference);
+        let index = TypeIndex::from_u32(ty);
         let ty = self.emit_number(ty);
         // Both fit 32 bits.
         let high = self.builder.ins().ishl_imm_u(to, 32);
         let pair = self.builder.ins().bor(high, from);
         let [to_index, from_index, count] = [to_index, from_index, count]
             .map(|value| self.builder.ins().uextend(types::I64, value));
+        self.charge_elements(RuntimeFn::ArrayCopy, index, count);
         let args = [ty, pair, to_index, from_index, count];
         self.emit_runtime_call(RuntimeFn::ArrayCopy, &args);
     }
@@ -226,6 +242,7 @@ impl FuncTranslator<'_> {
         let pair = self.emit_pair(ty, segment);
         let [index, start, count] =
             [index, start, count].map(|value| self.builder.ins().uextend(types::I64, value));
+        self.charge_elements(function, TypeIndex::from_u32(ty), count);
         self.emit_runtime_call(function, &[pair, reference, index, start, count]);
     }
 }

@@ -81,6 +81,8 @@ pub(super) fn ends_run(op: &Operator<'_>) -> bool {
             | Operator::BrIf { .. }
             | Operator::BrTable { .. }
             | Operator::BrOnNull { .. }
+            | Operator::BrOnCast { .. }
+            | Operator::BrOnCastFail { .. }
             | Operator::BrOnNonNull { .. }
             | Operator::Return
             | Operator::Unreachable
@@ -111,7 +113,8 @@ impl FuncTranslator<'_> {
 
     /// Charges for the length of a bulk operation.
     pub(super) fn charge_bulk(&mut self, function: RuntimeFn, len: Value) {
-        if !self.env.fuel {
+        // What instantiation does costs nothing.
+        if !self.env.fuel || self.index.is_none() {
             return;
         }
         let cost = match function {
