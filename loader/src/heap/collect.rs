@@ -161,12 +161,6 @@ fn forward_slot(region: Region, (fp, size): (usize, u32), word: u32, collection:
 fn forward_instance(instance: &InstanceData, collection: &mut Collection) {
     let metadata = instance.module.metadata();
     let header = metadata.header();
-    if header.heap == 0
-        && header.sub_types.len == 0
-        && header.globals.len == header.imported_globals
-    {
-        return;
-    }
     let base = instance.slot.base();
     for index in header.imported_globals..header.globals.len {
         let Ok(global) = metadata.global(index) else {

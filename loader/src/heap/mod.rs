@@ -268,7 +268,7 @@ impl StoreCore {
         let mut headers = self.instances.iter();
         !headers.any(|instance| {
             let header = instance.module.metadata().header();
-            header.heap != 0 && header.flags & ObjectHeader::NEVER_COLLECTS != 0
+            header.flags & ObjectHeader::NEVER_COLLECTS != 0
         })
     }
 }
